@@ -1,0 +1,91 @@
+"""The command line: one subcommand a stage, in the order of the workflow."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atmorep import __version__
+from atmorep.errors import AtmoRepError
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand.
+
+    Attributes:
+        name: what the user types.
+        help: one line.
+        function: ``module:function``, called with the configuration and the options below.
+        options: names of the options it takes, from ``_OPTIONS``.
+    """
+
+    name: str
+    help: str
+    function: str
+    options: tuple[str, ...] = ()
+
+
+COMMANDS = (
+    Command("check", "look whether the source can deliver what the configuration asks", "atmorep.sources.stage:check"),
+    Command("download", "fetch raw files of one group and span", "atmorep.sources.stage:download", ("group", "span")),
+    Command("layout", "create the empty array of one field in the store", "atmorep.store.layout:create", ("field",)),
+    Command("convert", "raw files of one field and span to shards of the store", "atmorep.store.convert:convert", ("field", "span")),
+    Command("verify", "compare shards of one field and span with the raw files", "atmorep.store.verify:verify", ("field", "span")),
+    Command("sums", "partial sums of one field over one span of training days", "atmorep.store.statistics:partial", ("field", "span")),
+    Command("statistics", "merge partial sums to monthly mean and standard deviation", "atmorep.store.statistics:merge", ("field",)),
+    Command("pretrain", "train one field's transformer", "atmorep.training.pretrain:pretrain", ("field",)),
+    Command("evaluate", "score one field on the test period", "atmorep.evaluation.stage:evaluate", ("field",)),
+    Command("report", "collect the scores and write the report", "atmorep.report.stage:report"),
+    Command("schema", "write the configuration's schema and reference", "atmorep.config.stage:write"),
+)  # fmt: skip
+
+_OPTIONS = {
+    "field": "ERA5 short name",
+    "span": "YYYY-MM, or YYYY-MM-DD_YYYY-MM-DD within a month",
+    "group": "what the source fetches together; 'atmorep check' lists the groups",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    root = argparse.ArgumentParser(prog="atmorep", description=__doc__)
+    root.add_argument("--version", action="version", version=f"atmorep {__version__}")
+    stages = root.add_subparsers(dest="command", required=True, metavar="STAGE")
+    for command in COMMANDS:
+        stage = stages.add_parser(command.name, help=command.help, description=command.help)
+        if command.name != "schema":
+            stage.add_argument("--config", required=True, help="YAML file of the experiment")
+        for option in command.options:
+            stage.add_argument(f"--{option}", required=True, help=_OPTIONS[option])
+    return root
+
+
+def _call(function: str) -> Callable[..., Any]:
+    module, name = function.split(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage; returns the exit status (2 for an input that is refused)."""
+    options = vars(parser().parse_args(arguments))
+    command = next(c for c in COMMANDS if c.name == options.pop("command"))
+    try:
+        if "config" in options:
+            from atmorep.config import load
+
+            options["config"] = load(options["config"])
+        _call(command.function)(**options)
+    except AtmoRepError as error:
+        print(f"atmorep {command.name}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""The one typed configuration: validated whole, unknown keys refused, every key described."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from atmorep.config.base import Section, identity
+from atmorep.config.data import Data, GridConfig, Levels, Period, Periods
+from atmorep.config.network import Extent, FieldConfig, Masking, Network
+from atmorep.config.source import CdsSource, FilesSource, SimulatedSource, Source
+from atmorep.config.training import Evaluation, Loss, Training
+from atmorep.errors import ConfigError
+from atmorep.fields import field as known_field
+
+__all__ = [
+    "CdsSource",
+    "Config",
+    "Data",
+    "Evaluation",
+    "Extent",
+    "FieldConfig",
+    "FilesSource",
+    "GridConfig",
+    "Levels",
+    "Loss",
+    "Masking",
+    "Network",
+    "Period",
+    "Periods",
+    "SimulatedSource",
+    "Source",
+    "Training",
+    "identity",
+    "load",
+    "parse",
+]
+
+
+class Config(Section):
+    """An experiment, from source to scores."""
+
+    experiment: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """Name of the experiment: a label, and the folder below ``results/``."""
+    source: Source
+    """Where the fields come from."""
+    data: Data
+    """Grid, time step, levels and periods."""
+    fields: dict[str, FieldConfig]
+    """The fields by ERA5 short name."""
+    network: Network = Network()
+    """Neighbourhood, tokens and transformer."""
+    masking: Masking = Masking()
+    """Which tokens are hidden in training."""
+    loss: Loss = Loss()
+    """Weights of the loss terms."""
+    training: Training = Training()
+    """Optimiser and schedule."""
+    evaluation: Evaluation
+    """What is scored."""
+
+    @field_validator("fields", mode="before")
+    @classmethod
+    def _empty_is_default(cls, fields: Any) -> Any:
+        if isinstance(fields, dict):
+            return {name: {} if value is None else value for name, value in fields.items()}
+        return fields
+
+    @model_validator(mode="after")
+    def _fields_fit(self) -> Config:
+        if not self.fields:
+            raise ValueError("fields: declare at least one field, by its ERA5 short name")
+        for name, field in self.fields.items():
+            if known_field(name).surface and field.levels is not None:
+                raise ValueError(f"fields.{name}.levels: {name} is a surface field; remove the key")
+            for level in field.levels or ():
+                if level not in self.data.levels.values:
+                    raise ValueError(
+                        f"fields.{name}.levels: {level} is not one of data.levels.values = "
+                        f"{list(self.data.levels.values)}; add it there or remove it here"
+                    )
+            self._check_tokens(name)
+        return self
+
+    def _check_tokens(self, name: str) -> None:
+        key = f"fields.{name}.token_size" if self.fields[name].token_size else "network.token_size"
+        whole, size = self.network.neighbourhood, self.token_size(name)
+        for axis in ("time", "latitude", "longitude"):
+            points, token = getattr(whole, axis), getattr(size, axis)
+            if points % token:
+                divisors = [n for n in range(1, points + 1) if points % n == 0]
+                raise ValueError(
+                    f"{key}.{axis} = {token} does not divide network.neighbourhood.{axis} = "
+                    f"{points}; use one of {divisors}"
+                )
+
+    @model_validator(mode="after")
+    def _neighbourhood_fits(self) -> Config:
+        from atmorep.grids import Grid
+
+        grid, whole = Grid.from_config(self.data.grid), self.network.neighbourhood
+        for axis, points in zip(("latitude", "longitude"), grid.shape, strict=True):
+            if getattr(whole, axis) > points:
+                raise ValueError(
+                    f"network.neighbourhood.{axis} = {getattr(whole, axis)} exceeds the {points} "
+                    f"points of data.grid; make it smaller or the grid larger"
+                )
+        hours = whole.time * self.data.time_step
+        for name in ("train", "validation", "test"):
+            if not any(_hours(p) >= hours for p in getattr(self.data.periods, name)):
+                raise ValueError(
+                    f"data.periods.{name}: no period holds a neighbourhood of "
+                    f"network.neighbourhood.time = {whole.time} steps ({hours} h)"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _leads_fit(self) -> Config:
+        step = self.data.time_step
+        for name in self.fields:
+            token = self.token_size(name).time * step
+            longest = (self.network.neighbourhood.time - self.token_size(name).time) * step
+            for lead in self.evaluation.lead_hours:
+                if lead % step or not 0 < lead <= longest:
+                    raise ValueError(
+                        f"evaluation.lead_hours: {lead} h must be a positive multiple of "
+                        f"data.time_step = {step} h, at most {longest} h so that field {name} "
+                        f"keeps a visible token of {token} h"
+                    )
+        return self
+
+    def token_size(self, name: str) -> Extent:
+        """Grid points a token of field ``name``."""
+        return self.fields[name].token_size or self.network.token_size
+
+    def tokens(self, name: str) -> Extent:
+        """Tokens a neighbourhood of field ``name``, per level."""
+        whole, size = self.network.neighbourhood, self.token_size(name)
+        return Extent(
+            time=whole.time // size.time,
+            latitude=whole.latitude // size.latitude,
+            longitude=whole.longitude // size.longitude,
+        )
+
+    def store_levels(self, name: str) -> tuple[int, ...]:
+        """Levels of field ``name`` in the store; ``(0,)`` for a surface field."""
+        return (0,) if known_field(name).surface else self.data.levels.values
+
+    def model_levels(self, name: str) -> tuple[int, ...]:
+        """Levels of field ``name`` the model sees; ``(0,)`` for a surface field."""
+        return self.fields[name].levels or self.store_levels(name)
+
+    def embed_dim(self, name: str) -> int:
+        """Width of the transformer of field ``name``."""
+        return self.fields[name].embed_dim or self.network.embed_dim
+
+
+def _hours(period: Period) -> int:
+    return ((period.end - period.start).days + 1) * 24
+
+
+def parse(values: dict[str, Any], origin: str = "configuration") -> Config:
+    """Validate ``values`` whole.
+
+    Raises:
+        ConfigError: naming each offending key, its value and the remedy.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(e) for e in error.errors()]
+        raise ConfigError(f"{origin} is refused:\n" + "\n".join(f"  {x}" for x in lines)) from None
+
+
+_KINDS = ("files", "simulated", "cds")
+
+
+def _explain(error: Any) -> str:
+    location = [str(part) for part in error["loc"]]
+    if location[:1] == ["source"] and len(location) > 1 and location[1] in _KINDS:
+        location.pop(1)  # the discriminator, not a key the user wrote
+    key = ".".join(location)
+    message = re.sub(r"^Value error, ", "", error["msg"])
+    if error["type"] == "extra_forbidden":
+        return f"{key} = {error['input']!r}: there is no such key{_closest(location)}"
+    if error["type"] == "missing":
+        return f"{key}: is missing; add it"
+    if not key:
+        return message
+    shown = "" if isinstance(error["input"], dict | Section) else f" = {error['input']!r}"
+    return f"{key}{shown}: {message}"
+
+
+def _closest(location: list[str]) -> str:
+    import difflib
+
+    from atmorep.config.schema import keys
+
+    near = difflib.get_close_matches(location[-1], keys(), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else "; see docs/configuration.md"
+
+
+def load(path: str | Path) -> Config:
+    """Read and validate the YAML file ``path``.
+
+    Raises:
+        ConfigError: if it cannot be read, is not a mapping, or is refused.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must be a mapping with the keys of docs/configuration.md")
+    return parse(values, str(path))

@@ -1,0 +1,116 @@
+"""The neighbourhood, the fields and the network that predicts them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from atmorep.config.base import Section
+
+
+class Extent(Section):
+    """An extent in time and space, in grid points or in tokens."""
+
+    time: int = Field(ge=1)
+    """Time steps."""
+    latitude: int = Field(ge=1)
+    """Rows."""
+    longitude: int = Field(ge=1)
+    """Columns."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(time, latitude, longitude)."""
+        return (self.time, self.latitude, self.longitude)
+
+
+class FieldConfig(Section):
+    """How one field enters the model; ``fields:`` maps ERA5 short names to these."""
+
+    levels: tuple[int, ...] | None = None
+    """Subset of ``data.levels`` the model uses; default all. Not for surface fields."""
+    token_size: Extent | None = None
+    """Grid points a token, where it differs from ``network.token_size``."""
+    normalisation: Literal["global", "local"] = "global"
+    """Monthly mean and standard deviation per level, or per level and grid point."""
+    embed_dim: int | None = Field(default=None, ge=8)
+    """Width of this field's transformer, where it differs from ``network.embed_dim``."""
+
+
+class Network(Section):
+    """One field's transformer (Lessig et al. 2023, section 3 and appendix)."""
+
+    neighbourhood: Extent = Extent(time=36, latitude=54, longitude=108)
+    """Grid points a sample spans."""
+    token_size: Extent = Extent(time=3, latitude=9, longitude=9)
+    """Grid points a token; must divide the neighbourhood."""
+    embed_dim: int = Field(default=1024, ge=8)
+    """Width of the transformer, the embedded token information included."""
+    info_dim: int = Field(default=16, ge=1)
+    """Width of the embedded token information (year, day, hour, level, position, resolution)."""
+    heads: int = Field(default=16, ge=1)
+    """Attention heads a block."""
+    encoder_blocks: int = Field(default=6, ge=1)
+    """Blocks of the encoder."""
+    decoder_blocks: int = Field(default=6, ge=1)
+    """Blocks of the decoder; each attends to one encoder block, deepest first (U-Net order)."""
+    mlp_factor: int = Field(default=2, ge=1)
+    """Width of the hidden layer of each MLP over ``embed_dim``."""
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Dropout rate."""
+    tails: int = Field(default=16, ge=2)
+    """Members of the tail ensemble."""
+    qk_norm: bool = False
+    """Layer norm on queries and keys of the encoder."""
+    first_guess: Literal["none", "temporal"] = "none"
+    """``none``: the tails predict the state, as published. ``temporal``: they predict the departure
+    from the linear interpolation in time of the visible tokens at the same place."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> Network:
+        if self.embed_dim % (2 * self.heads):
+            raise ValueError(
+                f"embed_dim = {self.embed_dim} must be a multiple of 2 * heads = {2 * self.heads}"
+            )
+        if self.info_dim >= self.embed_dim:
+            raise ValueError(f"info_dim = {self.info_dim} must be below embed_dim = {self.embed_dim}")
+        if self.decoder_blocks > self.encoder_blocks:
+            raise ValueError(
+                f"decoder_blocks = {self.decoder_blocks} exceeds encoder_blocks = "
+                f"{self.encoder_blocks}; each decoder block attends to an encoder block of its own"
+            )
+        return self
+
+
+class Masking(Section):
+    """The training task: which tokens are hidden and how (spatio-temporal BERT)."""
+
+    ratio_min: float = Field(default=0.0, ge=0, le=1)
+    """Smallest share of tokens hidden; the share is drawn uniformly per sample."""
+    ratio_max: float = Field(default=0.9, gt=0, le=1)
+    """Largest share of tokens hidden."""
+    masked: float = Field(default=0.9, ge=0, le=1)
+    """Of the hidden tokens, the share that is blanked."""
+    noised: float = Field(default=0.05, ge=0, le=1)
+    """Of the hidden tokens, the share that is noised."""
+    coarsened: float = Field(default=0.05, ge=0, le=1)
+    """Of the hidden tokens, the share that is coarsened."""
+    noise_std: float = Field(default=1.0, gt=0)
+    """Standard deviation of the noise in normalised units."""
+    coarsening: int = Field(default=3, ge=2)
+    """Grid points averaged per direction where a token is coarsened."""
+    forecast: float = Field(default=0.0, ge=0, le=1)
+    """Share of samples that hide the last time steps instead of random tokens."""
+    temporal_interpolation: float = Field(default=0.0, ge=0, le=1)
+    """Share of samples that hide inner time steps instead of random tokens."""
+
+    @model_validator(mode="after")
+    def _shares(self) -> Masking:
+        if self.ratio_min > self.ratio_max:
+            raise ValueError(f"ratio_min = {self.ratio_min} exceeds ratio_max = {self.ratio_max}")
+        if self.masked + self.noised + self.coarsened > 1 + 1e-9:
+            raise ValueError("masked + noised + coarsened must not exceed 1; the rest stays as it is")
+        if self.forecast + self.temporal_interpolation > 1 + 1e-9:
+            raise ValueError("forecast + temporal_interpolation must not exceed 1")
+        return self

@@ -1,0 +1,94 @@
+"""Loss, optimiser, schedule and evaluation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from atmorep.config.base import Section
+
+
+class Loss(Section):
+    """Weights of the loss terms; a term of weight 0 is left out."""
+
+    mse_ensemble: float = Field(default=1.0, ge=0)
+    """Squared error of each member, averaged over members."""
+    statistical: float = Field(default=1.0, ge=0)
+    """Published statistical loss |1 - G(y)|^2 with its sqrt(sigma) penalty."""
+    crps_gaussian: float = Field(default=0.0, ge=0)
+    """Closed-form CRPS of the Gaussian with the ensemble's mean and standard deviation."""
+    crps_kernel: float = Field(default=0.0, ge=0)
+    """Fair kernel CRPS of the ensemble."""
+
+    @model_validator(mode="after")
+    def _any(self) -> Loss:
+        if not any(self.model_dump().values()):
+            raise ValueError("all weights are zero; give at least one term a weight")
+        return self
+
+
+class Training(Section):
+    """Optimisation of one field's transformer."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of weights, samples and masks."""
+    epochs: int = Field(default=128, ge=1)
+    """Epochs; one validation and one checkpoint each."""
+    samples_per_epoch: int = Field(default=49_152, ge=1)
+    """Training samples an epoch."""
+    validation_samples: int = Field(default=1024, ge=1)
+    """Validation samples; the same ones each epoch."""
+    batch_size: int = Field(default=96, ge=1)
+    """Samples a step, over all ranks."""
+    schedule: Literal["published", "cosine"] = "published"
+    """``published``: linear warm-up, then division by ``decay_rate`` each epoch; ``cosine``: to
+    ``lr_end`` at the last step."""
+    lr_start: float = Field(default=5e-6, gt=0)
+    """Learning rate at step 0."""
+    lr_max: float = Field(default=1.5e-4, gt=0)
+    """Learning rate after the warm-up."""
+    lr_end: float = Field(default=4e-5, ge=0)
+    """Smallest learning rate after the warm-up."""
+    warmup_epochs: float = Field(default=3.0, ge=0)
+    """Epochs of linear warm-up."""
+    decay_rate: float = Field(default=1.025, ge=1)
+    """Divisor of the learning rate each epoch of the published schedule."""
+    weight_decay: float = Field(default=0.05, ge=0)
+    """AdamW weight decay of matrices; biases and norms have none."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Decay per step of the exponential moving average of the weights; 0 keeps none."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Arithmetic of the forward pass, in Lightning's terms."""
+
+    @model_validator(mode="after")
+    def _sane(self) -> Training:
+        if self.samples_per_epoch % self.batch_size:
+            raise ValueError(
+                f"samples_per_epoch = {self.samples_per_epoch} must be a multiple of batch_size = "
+                f"{self.batch_size}"
+            )
+        if self.lr_start > self.lr_max or self.lr_end > self.lr_max:
+            raise ValueError("lr_start and lr_end must not exceed lr_max")
+        return self
+
+
+class Evaluation(Section):
+    """What the held-out period is scored on."""
+
+    every_hours: int = Field(default=24, ge=1)
+    """Hours between two initial times."""
+    lead_hours: tuple[int, ...] = (3, 6)
+    """Lead times of the zero-shot forecast in hours."""
+    mask_ratio: float = Field(default=0.5, gt=0, lt=1)
+    """Share of tokens hidden in masked reconstruction."""
+    bootstrap_samples: int = Field(default=1000, ge=100)
+    """Resamples of the block bootstrap over initial times."""
+    bootstrap_block_days: float = Field(default=5.0, gt=0)
+    """Length of a block in days; longer than the weather's memory."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of evaluation masks and of the bootstrap."""
+    batch_size: int = Field(default=16, ge=1)
+    """Neighbourhoods predicted at a time."""

@@ -1,0 +1,173 @@
+"""Where each artefact lies: declared once, identified by a hash of the configuration behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from atmorep.artefacts import write_text
+from atmorep.config import Config, identity
+from atmorep.timeaxis import Span, TimeAxis
+
+STORE_LAYOUT = 1
+"""Version of the store's layout; part of its identity."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of all artefacts of ``config``, relative to ``root`` (the working directory).
+
+    Labels and machine resources never enter a hash: two experiments share what they have in common.
+    """
+
+    config: Config
+    root: Path = Path()
+
+    @cached_property
+    def _raw_parts(self) -> dict[str, Any]:
+        """What determines the raw files, machine settings (retries, waits) left out."""
+        c = self.config
+        source = c.source.model_dump(mode="json")
+        for machine in ("retries", "backoff_seconds", "timeout_hours", "url"):
+            source.pop(machine, None)
+        parts = {
+            "source": source,
+            "grid": c.data.grid.model_dump(mode="json"),
+            "time_step": c.data.time_step,
+            "levels": c.data.levels.model_dump(mode="json"),
+        }
+        if c.source.kind == "simulated":  # an initial value problem: its start matters
+            parts["origin"] = str(TimeAxis.of(c.data).origin)
+        return parts
+
+    @cached_property
+    def _store_parts(self) -> dict[str, Any]:
+        origin = str(TimeAxis.of(self.config.data).origin)
+        return {**self._raw_parts, "origin": origin, "layout": STORE_LAYOUT}
+
+    def _normalisation_parts(self, field: str) -> dict[str, Any]:
+        train = [p.model_dump(mode="json") for p in self.config.data.periods.train]
+        kind = self.config.fields[field].normalisation
+        return {"store": self._store_parts, "field": field, "train": train, "kind": kind}
+
+    def _model_parts(self, field: str) -> dict[str, Any]:
+        c = self.config
+        return {
+            "normalisation": self._normalisation_parts(field),
+            "field": c.fields[field].model_dump(mode="json"),
+            "network": c.network.model_dump(mode="json"),
+            "masking": c.masking.model_dump(mode="json"),
+            "loss": c.loss.model_dump(mode="json"),
+            "training": c.training.model_dump(mode="json"),
+            "validation": [p.model_dump(mode="json") for p in c.data.periods.validation],
+        }
+
+    def _evaluation_parts(self, field: str) -> dict[str, Any]:
+        c = self.config
+        return {
+            "model": self._model_parts(field),
+            "evaluation": c.evaluation.model_dump(mode="json"),
+            "test": [p.model_dump(mode="json") for p in c.data.periods.test],
+        }
+
+    # -- raw -----------------------------------------------------------------------------------
+
+    @property
+    def raw_folder(self) -> Path:
+        """Folder of the raw files."""
+        return self.root / "data/raw" / identity(self._raw_parts)
+
+    def raw(self, field: str, level: int, span: Span | str) -> Path:
+        """One field, level and month (or days of one) as delivered."""
+        from atmorep.sources import raw_suffix
+
+        return self.raw_folder / field / str(level) / f"{span}{raw_suffix(self.config)}"
+
+    # -- store ---------------------------------------------------------------------------------
+
+    @property
+    def store_folder(self) -> Path:
+        """Folder of the store and what belongs to it."""
+        return self.root / "data/store" / identity(self._store_parts)
+
+    @property
+    def store(self) -> Path:
+        """The Zarr store."""
+        return self.store_folder / "era5.zarr"
+
+    def layout(self, field: str) -> Path:
+        """Description of one field's array, written once the empty array is in the store."""
+        return self.store_folder / "layout" / f"{field}.json"
+
+    def part(self, field: str, span: Span | str) -> Path:
+        """Manifest of the shards of one field and span: written last, after its shards."""
+        return self.store_folder / "parts" / field / f"{span}.json"
+
+    def verified(self, field: str, span: Span | str) -> Path:
+        """Outcome of comparing the shards of one field and span with the raw files."""
+        return self.store_folder / "verified" / field / f"{span}.json"
+
+    def sums(self, field: str, span: Span | str) -> Path:
+        """Partial sums of one field over training days of one month."""
+        kind = self.config.fields[field].normalisation
+        return self.store_folder / "sums" / f"{field}-{kind}" / f"{span}.nc"
+
+    def normalisation(self, field: str) -> Path:
+        """Monthly mean and standard deviation of one field."""
+        parts = self._normalisation_parts(field)
+        return self.store_folder / "normalisation" / f"{field}-{identity(parts)}.nc"
+
+    # -- model ---------------------------------------------------------------------------------
+
+    def model(self, field: str) -> Path:
+        """Bundle (a folder) of one field's trained transformer."""
+        return self.root / "models" / f"{field}-{identity(self._model_parts(field))}"
+
+    def training_state(self, field: str) -> Path:
+        """Folder of what exact continuation needs; no rule declares it, so that none deletes it."""
+        return self.root / "models/training" / f"{field}-{identity(self._model_parts(field))}"
+
+    # -- results -------------------------------------------------------------------------------
+
+    @property
+    def results(self) -> Path:
+        """Folder of one experiment's results."""
+        return self.root / "results" / self.config.experiment
+
+    @property
+    def resolved_config(self) -> Path:
+        """The configuration with all defaults and overrides, as every stage reads it."""
+        return self.results / "config.yaml"
+
+    def evaluation(self, field: str) -> Path:
+        """Folder with the metrics, statistics and predictions of one field."""
+        return self.results / "evaluation" / f"{field}-{identity(self._evaluation_parts(field))}"
+
+    @property
+    def metrics(self) -> Path:
+        """All scores, tidy."""
+        return self.results / "metrics.csv"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.results / "report.html"
+
+    # -- readable configuration ----------------------------------------------------------------
+
+    def describe(self) -> None:
+        """Write the readable configuration beside every hash; unchanged files are not touched."""
+        resolved = self.config.model_dump(mode="json")
+        texts = {
+            self.resolved_config: resolved,
+            self.raw_folder / "config.yaml": self._raw_parts,
+            self.store_folder / "config.yaml": self._store_parts,
+        }
+        for path, value in texts.items():
+            text = yaml.safe_dump(value, sort_keys=False)
+            if not path.exists() or path.read_text() != text:
+                write_text(path, text)

@@ -1,0 +1,195 @@
+"""Reading GRIB message by message with ecCodes: headers first, values when they are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyproj  # noqa: F401  (both bundle libproj; loaded after eccodes it crashes at exit)
+import eccodes  # isort: skip
+import numpy as np
+from numpy.typing import NDArray
+
+from atmorep.errors import DataError
+from atmorep.fields import FIELDS
+from atmorep.grids import Grid
+
+_BY_PARAM = {p: f.name for f in FIELDS.values() for p in (f.param_id, *f.alias_param_ids)}
+_LEVEL_TYPES = {"hybrid": "model", "isobaricInhPa": "pressure"}
+
+
+@dataclass(frozen=True)
+class Message:
+    """Header of one GRIB message.
+
+    Attributes:
+        path, number, offset, length: where it is (number counts from 1; offset, length in bytes).
+        field: ERA5 short name, or ``param<paramId>`` if the field is unknown.
+        level_type: ``model``, ``pressure`` or ``surface``.
+        level: level number, hPa, or 0 at the surface.
+        valid_time: end of the window for accumulated fields, datetime64[h].
+        expver: experiment version, e.g. ``0001`` (ERA5) or ``0005`` (ERA5T).
+        step: quantisation step of the packed values in the field's unit; 0 if constant.
+    """
+
+    path: Path
+    number: int
+    offset: int
+    length: int
+    field: str
+    level_type: str
+    level: int
+    valid_time: np.datetime64
+    expver: str
+    step: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}, message {self.number} ({self.field}, {self.level_type} level "
+            f"{self.level}, {self.valid_time}:00)"
+        )
+
+
+@contextmanager
+def _handle(data: bytes, where: str) -> Iterator[int]:
+    try:
+        handle = eccodes.codes_new_from_message(data)
+    except eccodes.CodesInternalError as error:
+        raise DataError(f"{where}: is not a GRIB message ({error}); fetch the file again") from None
+    try:
+        yield handle
+    finally:
+        eccodes.codes_release(handle)
+
+
+def scan(path: Path) -> list[Message]:
+    """Read the headers of all messages of ``path``.
+
+    Raises:
+        DataError: naming file and message, if the file is empty, truncated or corrupted.
+    """
+    messages = []
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for number, (offset, length) in enumerate(_frames(path, file, size), 1):
+            file.seek(offset)
+            with _handle(file.read(length), f"{path}, message {number}") as handle:
+                messages.append(_header(handle, path, number, offset, length))
+    if not messages:
+        raise DataError(f"{path}: holds no GRIB message; fetch the file again")
+    return messages
+
+
+def _frames(path: Path, file: object, size: int) -> Iterator[tuple[int, int]]:
+    """Yield (offset, length) of each message, from section 0 and the end marker."""
+    import mmap
+
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else _empty() as view:  # type: ignore[attr-defined]
+        offset, number = view.find(b"GRIB") if size else -1, 0
+        while offset >= 0:
+            number += 1
+            edition = view[offset + 7] if offset + 8 <= size else 0
+            length = int.from_bytes(
+                view[offset + 8 : offset + 16] if edition == 2 else view[offset + 4 : offset + 7], "big"
+            )
+            end = offset + length
+            if edition not in (1, 2) or end > size or view[end - 4 : end] != b"7777":
+                raise DataError(
+                    f"{path}, message {number} at byte {offset}: is truncated or corrupted "
+                    f"(announces {length} bytes, the file has {size - offset} left); fetch it again"
+                )
+            yield offset, length
+            offset = view.find(b"GRIB", end)
+
+
+@contextmanager
+def _empty() -> Iterator[bytes]:
+    yield b""
+
+
+def _header(handle: int, path: Path, number: int, offset: int, length: int) -> Message:
+    def get(key: str, kind: type) -> object:
+        return eccodes.codes_get(handle, key, ktype=kind)
+
+    where = f"{path}, message {number}"
+    try:
+        param = get("paramId", int)
+        kind = _LEVEL_TYPES.get(str(get("typeOfLevel", str)), "surface")
+        day, clock = int(get("validityDate", int)), int(get("validityTime", int))  # type: ignore[call-overload]
+        scales = int(get("binaryScaleFactor", int)), int(get("decimalScaleFactor", int))  # type: ignore[call-overload]
+        bits = int(get("bitsPerValue", int))  # type: ignore[call-overload]
+        expver = str(get("expver", str)) if eccodes.codes_is_defined(handle, "expver") else ""
+        level = int(get("level", int)) if kind != "surface" else 0  # type: ignore[call-overload]
+    except eccodes.CodesInternalError as error:
+        raise DataError(f"{where}: header cannot be read ({error}); fetch the file again") from None
+    text = f"{day:08d}"
+    stamp = np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:]}T{clock // 100:02d}", "h")
+    step = 2.0 ** scales[0] * 10.0 ** -scales[1] if bits else 0.0
+    name = _BY_PARAM.get(int(param), f"param{param}")  # type: ignore[call-overload]
+    return Message(path, number, offset, length, name, kind, level, stamp, expver, step)
+
+
+def read(message: Message) -> bytes:
+    """Return the bytes of a message."""
+    with message.path.open("rb") as file:
+        file.seek(message.offset)
+        return file.read(message.length)
+
+
+def decode(message: Message, grid: Grid) -> NDArray[np.float64]:
+    """Return the values (rows, columns) of a message, north to south and west to east.
+
+    Raises:
+        DataError: if it is on another grid than ``grid``, corrupted, or holds missing values.
+    """
+    with _handle(read(message), str(message)) as handle:
+        try:
+            order = _order(handle, message, grid)
+            values = eccodes.codes_get_values(handle)
+            missing = eccodes.codes_get(handle, "numberOfMissing", ktype=int)
+        except eccodes.CodesInternalError as error:
+            raise DataError(f"{message}: cannot be decoded ({error}); fetch the file again") from None
+    if missing or not np.isfinite(values).all():
+        raise DataError(f"{message}: holds missing or non-finite values; fetch the file again")
+    values = values.reshape(grid.shape)
+    flip, roll = order
+    if flip:
+        values = values[::-1]
+    return np.roll(values, -roll, axis=1) if roll else values
+
+
+def _order(handle: int, message: Message, grid: Grid) -> tuple[bool, int]:
+    """Return whether rows run south to north, and the column at which ``grid`` starts."""
+    kind = eccodes.codes_get(handle, "gridType", ktype=str)
+    if kind != "regular_ll":
+        raise DataError(
+            f"{message}: is on a {kind} grid; interpolate it to regular latitude-longitude first "
+            "(CDS key 'grid')"
+        )
+    shape = tuple(eccodes.codes_get(handle, k, ktype=int) for k in ("Nj", "Ni"))
+    first, last, west = (
+        eccodes.codes_get(handle, k, ktype=float)
+        for k in (
+            "latitudeOfFirstGridPointInDegrees",
+            "latitudeOfLastGridPointInDegrees",
+            "longitudeOfFirstGridPointInDegrees",
+        )
+    )
+    shift = ((grid.west - west) % 360) / grid.resolution
+    roll = round(shift) % round(360 / grid.resolution)
+    fits = (
+        shape == grid.shape
+        and abs(max(first, last) - grid.north) < 2e-3
+        and abs(min(first, last) - grid.latitude[-1]) < 2e-3
+        and abs(shift - round(shift)) * grid.resolution < 2e-3
+        and (roll == 0 or grid.periodic)
+    )
+    if not fits:
+        raise DataError(
+            f"{message}: its grid of {shape[0]} x {shape[1]} points from {first:g}N {west:g}E to "
+            f"{last:g}N is not data.grid ({grid.shape[0]} x {grid.shape[1]} from {grid.north:g}N "
+            f"{grid.west:g}E by {grid.resolution:g}); correct data.grid or the file"
+        )
+    return first < last, roll
