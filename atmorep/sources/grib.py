@@ -160,6 +160,19 @@ def decode(message: Message, grid: Grid) -> NDArray[np.float64]:
     return np.roll(values, -roll, axis=1) if roll else values
 
 
+def verify_grid(message: Message, grid: Grid) -> None:
+    """Check that a message lies on ``grid``, without unpacking its values.
+
+    Raises:
+        DataError: if it does not, or is corrupted.
+    """
+    with _handle(read(message), str(message)) as handle:
+        try:
+            _order(handle, message, grid)
+        except eccodes.CodesInternalError as error:
+            raise DataError(f"{message}: cannot be decoded ({error}); fetch the file again") from None
+
+
 def _order(handle: int, message: Message, grid: Grid) -> tuple[bool, int]:
     """Return whether rows run south to north, and the column at which ``grid`` starts."""
     kind = eccodes.codes_get(handle, "gridType", ktype=str)
