@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +73,7 @@ def _last_day(day: dt.date) -> dt.date:
     return following - dt.timedelta(days=1)
 
 
-def _pieces(period: Period) -> Iterable[Span]:
+def _pieces(period: Period) -> Iterator[Span]:
     start = period.start
     while start <= period.end:
         end = min(period.end, _last_day(start))
@@ -89,6 +89,11 @@ def spans(periods: Iterable[Period]) -> list[Span]:
         old = months.get(key, piece)
         months[key] = Span(min(old.start, piece.start), max(old.end, piece.end))
     return [months[key] for key in sorted(months)]
+
+
+def training_spans(data: Data) -> list[Span]:
+    """Spans of exactly the training days, one a month and period."""
+    return sorted(piece for period in data.periods.train for piece in _pieces(period))
 
 
 def data_spans(data: Data) -> list[Span]:

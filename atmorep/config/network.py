@@ -57,6 +57,8 @@ class Network(Section):
     """Blocks of the decoder; each attends to one encoder block, deepest first (U-Net order)."""
     mlp_factor: int = Field(default=2, ge=1)
     """Width of the hidden layer of each MLP over ``embed_dim``."""
+    mlp_output: Literal["linear", "gelu"] = "linear"
+    """Last step of each MLP; ``gelu`` as in the released code, which can only add to its input."""
     dropout: float = Field(default=0.05, ge=0, lt=1)
     """Dropout rate."""
     tails: int = Field(default=16, ge=2)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The network; it knows no file, device, rank or configuration file."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Optimisation: Lightning drives the loop, precision and ranks."""

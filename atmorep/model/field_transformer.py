@@ -1,0 +1,89 @@
+"""One field's transformer: the unit that is pretrained alone (Lessig et al. 2023, arXiv 2308.13280)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from atmorep.config.network import Network
+from atmorep.model.blocks import DecoderBlock, EncoderBlock
+from atmorep.model.embedding import Embedding, TokenShape
+from atmorep.model.tail import TailEnsemble
+from atmorep.sampling.info import FEATURES
+from atmorep.sampling.tokens import Size, interpolate_in_time
+
+
+@dataclass(frozen=True)
+class FieldShape:
+    """What of a field determines the shapes of its transformer.
+
+    Attributes:
+        tokens: tokens of a neighbourhood in (level, time, latitude, longitude).
+        token_size: grid points a token in (time, latitude, longitude).
+        dim: width D.
+    """
+
+    tokens: TokenShape
+    token_size: Size
+    dim: int
+
+
+class FieldTransformer(nn.Module):
+    """p(y | x, α) of one field: embedding, encoder, decoder in U-Net order, tail ensemble.
+
+    Args:
+        shape: shapes of the field.
+        config: the network section of the configuration.
+    """
+
+    def __init__(self, shape: FieldShape, config: Network) -> None:
+        super().__init__()
+        self.token_size = shape.token_size
+        self.first_guess = config.first_guess
+        volume = shape.token_size[0] * shape.token_size[1] * shape.token_size[2]
+        self.embedding = Embedding(volume, FEATURES, shape.dim, config.info_dim, shape.tokens)
+        self.encoder = nn.ModuleList(EncoderBlock(shape.dim, config) for _ in range(config.encoder_blocks))
+        self.decoder = nn.ModuleList(DecoderBlock(shape.dim, config) for _ in range(config.decoder_blocks))
+        self.tail = TailEnsemble(shape.dim, volume, config.tails)
+        if self.first_guess == "temporal":
+            self.blank_embedding = nn.Parameter(torch.zeros(shape.dim))
+
+    def forward(self, source: Tensor, info: Tensor, blank: Tensor) -> Tensor:
+        """Predict every token.
+
+        Args:
+            source: normalised tokens (B, L, K, I, J, V), distorted where drawn.
+            info: token information (B, L, K, I, J, F).
+            blank: (B, L, K, I, J), True where a token is withheld (noised and coarsened ones are not).
+
+        Returns:
+            Members (B, L, K, I, J, M, V) in normalised units.
+        """
+        grid = source.shape[1:5]
+        guess = self._guess(source, blank)
+        x = self._encode_input(source if guess is None else guess, info, blank)
+        members = self.tail(self._transform(x)).unflatten(1, grid)
+        return members if guess is None else members + guess.unsqueeze(-2)
+
+    def _guess(self, source: Tensor, blank: Tensor) -> Tensor | None:
+        if self.first_guess == "none":
+            return None
+        return interpolate_in_time(source, blank, self.token_size)
+
+    def _encode_input(self, source: Tensor, info: Tensor, blank: Tensor) -> Tensor:
+        x: Tensor = self.embedding(source.flatten(1, 4), info.flatten(1, 4))
+        if self.first_guess == "none":
+            return x
+        return x + blank.flatten(1, 4).unsqueeze(-1) * self.blank_embedding
+
+    def _transform(self, x: Tensor) -> Tensor:
+        """Encoder, then decoder blocks that attend to encoder blocks deepest first; (B, N, D)."""
+        encoded = []
+        for block in self.encoder:
+            x = block(x)
+            encoded.append(x)
+        for block, other in zip(self.decoder, reversed(encoded), strict=False):
+            x = block(x, other)
+        return x

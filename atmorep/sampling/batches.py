@@ -1,0 +1,153 @@
+"""Batches of one field: read, normalise, tokenise and distort, vectorised over the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from atmorep.config import Config
+from atmorep.masking import Mask, Strategy, distort, draw_distortion
+from atmorep.sampling.info import token_information
+from atmorep.sampling.tokens import tokenise
+from atmorep.sampling.windows import Window, WindowSampler, sample_generator
+from atmorep.store.normalisation import Normalisation
+from atmorep.store.reader import FieldReader
+from atmorep.transforms import forward
+
+
+@dataclass
+class Batch:
+    """One field's training batch (shapes: atmorep.sampling).
+
+    Attributes:
+        source: tokens as the model sees them (B, L, K, I, J, V), normalised.
+        target: the true tokens (B, L, K, I, J, V), normalised.
+        info: token information (B, L, K, I, J, F).
+        blank: (B, L, K, I, J), True where a token is withheld.
+        selected: (B, L, K, I, J), True where a token is scored.
+    """
+
+    source: Tensor
+    target: Tensor
+    info: Tensor
+    blank: Tensor
+    selected: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on ``device``."""
+        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__annotations__))
+
+
+class NeighbourhoodReader:
+    """Reads neighbourhoods of one field as normalised tokens with their information."""
+
+    def __init__(self, config: Config, field: str, reader: FieldReader, normalisation: Normalisation) -> None:
+        self.field, self.reader, self.normalisation = field, reader, normalisation
+        self.extent = config.network.neighbourhood
+        self.token_size = config.token_size(field).shape
+        self.tokens = (len(config.model_levels(field)), *config.tokens(field).shape)
+        self._half_step = np.timedelta64(config.data.time_step * 60, "m") * (self.token_size[0] - 1) // 2
+
+    def values(self, windows: Sequence[Window]) -> NDArray[np.float32]:
+        """Return the states of ``windows`` in physical units (B, L, T, H, W)."""
+        e = self.extent
+        read = [self.reader.read(w.start, e.time, w.row, e.latitude, w.column, e.longitude) for w in windows]
+        return np.stack(read).swapaxes(1, 2)
+
+    def scales(self, windows: Sequence[Window]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and standard deviation of each window (B, L, 1, H|1, W|1), at its central time."""
+        pairs = [self._scale(w) for w in windows]
+        mean, std = (np.stack(part)[:, :, None] for part in zip(*pairs, strict=True))
+        return mean, std
+
+    def _scale(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        time = self.reader.axis.times(
+            window.start + self.extent.time // 2, window.start + self.extent.time // 2 + 1
+        )[0]
+        mean, std = self.normalisation.at(time)
+        if mean.shape[-1] == 1:
+            return mean, std
+        rows = slice(window.row, window.row + self.extent.latitude)
+        columns = (window.column + np.arange(self.extent.longitude)) % self.reader.grid.shape[1]
+        return mean[:, rows][..., columns], std[:, rows][..., columns]
+
+    def normalised(self, windows: Sequence[Window]) -> Tensor:
+        """Return normalised tokens (B, L, K, I, J, V)."""
+        mean, std = self.scales(windows)
+        values = (forward(self.field, self.values(windows)) - mean) / std
+        return tokenise(torch.from_numpy(values), self.token_size)
+
+    def info(self, windows: Sequence[Window]) -> Tensor:
+        """Return token information (B, L, K, I, J, F)."""
+        t, h, w = self.token_size
+        _, k, i, j = self.tokens
+        grid = self.reader.grid
+        starts = np.array([[x.start, x.row, x.column] for x in windows], np.int64)
+        first = starts[:, :1] + t * np.arange(k)
+        times = self.reader.axis.times()[first].astype("datetime64[m]") + self._half_step
+        latitude = grid.north - grid.resolution * (starts[:, 1:2] + h * np.arange(i) + (h - 1) / 2)
+        longitude = grid.west + grid.resolution * (starts[:, 2:] + w * np.arange(j) + (w - 1) / 2)
+        levels = np.array(self.reader.levels, np.float64)
+        return torch.from_numpy(token_information(times, levels, latitude, longitude, grid.resolution))
+
+
+class TrainingBatches(torch.utils.data.Dataset[Batch]):
+    """Batches by number: batch b of epoch e holds samples e, b·B … b·B + B - 1, whoever asks.
+
+    Args:
+        config: the configuration.
+        neighbourhoods: reader of the field.
+        sampler: draws the windows.
+        strategy: selects tokens.
+        purpose: ``train`` or ``validation``; keeps their random numbers apart.
+        batches_per_epoch: batches an epoch.
+        batch_size: samples a batch of one rank.
+        rank, ranks: the share of each global batch that is this process's.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        neighbourhoods: NeighbourhoodReader,
+        sampler: WindowSampler,
+        strategy: Strategy,
+        *,
+        purpose: str,
+        batches_per_epoch: int,
+        batch_size: int,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.masking, self.seed = config.masking, config.training.seed
+        self.neighbourhoods, self.sampler, self.strategy = neighbourhoods, sampler, strategy
+        self.purpose, self.batches_per_epoch = purpose, batches_per_epoch
+        self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
+
+    def __getitem__(self, number: int) -> Batch:
+        """Return batch ``number``, counted from the first epoch's first."""
+        epoch, batch = divmod(number, self.batches_per_epoch)
+        first = (batch * self.ranks + self.rank) * self.batch_size
+        return self._batch(
+            [sample_generator(self.purpose, self.seed, epoch, first + n) for n in range(self.batch_size)]
+        )
+
+    def _batch(self, generators: list[np.random.Generator]) -> Batch:
+        windows = [self.sampler.draw(rng) for rng in generators]
+        tokens = self.neighbourhoods.tokens
+        selected: list[Mask] = [self.strategy.select(tokens, rng) for rng in generators]
+        distortions = [
+            draw_distortion(mask, self.masking, rng) for mask, rng in zip(selected, generators, strict=True)
+        ]
+        target = self.neighbourhoods.normalised(windows)
+        return Batch(
+            source=distort(target, distortions, self.masking, self.neighbourhoods.token_size),
+            target=target,
+            info=self.neighbourhoods.info(windows),
+            blank=torch.from_numpy(np.stack([d.blank for d in distortions])),
+            selected=torch.from_numpy(np.stack(selected)),
+        )

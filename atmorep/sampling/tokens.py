@@ -1,0 +1,66 @@
+"""Cutting neighbourhoods into space-time tokens, and joining them again (shapes: atmorep.sampling)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+Size = tuple[int, int, int]
+"""Grid points a token in (time, latitude, longitude)."""
+
+
+def tokenise(values: Tensor, size: Size) -> Tensor:
+    """Cut (B, L, T, H, W) into tokens (B, L, K, I, J, V); V runs over (time, latitude, longitude)."""
+    t, h, w = size
+    cut = values.unflatten(4, (-1, w)).unflatten(3, (-1, h)).unflatten(2, (-1, t))  # B L K t I h J w
+    return cut.permute(0, 1, 2, 4, 6, 3, 5, 7).flatten(-3)
+
+
+def detokenise(tokens: Tensor, size: Size) -> Tensor:
+    """Join tokens (B, L, K, I, J, V) to (B, L, T, H, W); the inverse of :func:`tokenise`."""
+    cut = tokens.unflatten(-1, size)  # B L K I J t h w
+    return cut.permute(0, 1, 2, 5, 3, 6, 4, 7).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+
+def per_point(hidden: Tensor, size: Size) -> Tensor:
+    """Spread a token mask (B, L, K, I, J) over grid points (B, L, T, H, W)."""
+    volume = size[0] * size[1] * size[2]
+    return detokenise(hidden.unsqueeze(-1).expand(*hidden.shape, volume), size)
+
+
+def interpolate_in_time(tokens: Tensor, hidden: Tensor, size: Size) -> Tensor:
+    """Fill hidden tokens by linear interpolation in time between visible ones at the same place.
+
+    Before the first and after the last visible step the nearest one is repeated; where no token of
+    a place is visible the value is 0, the climatological mean of normalised data.
+
+    Args:
+        tokens: (B, L, K, I, J, V), any content where hidden.
+        hidden: (B, L, K, I, J), True where a token must not be looked at.
+        size: grid points a token.
+
+    Returns:
+        (B, L, K, I, J, V); visible tokens unchanged.
+    """
+    steps = size[0]
+    series = tokens.unflatten(-1, (steps, -1)).permute(0, 1, 3, 4, 2, 5, 6).flatten(4, 5)  # B L I J T hw
+    visible = (~hidden).permute(0, 1, 3, 4, 2).repeat_interleave(steps, dim=-1)  # B L I J T
+    before, after, weight = _neighbours(visible)
+    known = visible.any(-1)[..., None, None]
+    filled = torch.lerp(_take(series, before), _take(series, after), weight.unsqueeze(-1)) * known
+    return filled.unflatten(4, (-1, steps)).permute(0, 1, 4, 2, 3, 5, 6).flatten(-2)
+
+
+def _neighbours(visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of the nearest visible steps at or before and at or after, and the weight of the latter."""
+    last = visible.shape[-1] - 1
+    index = torch.arange(last + 1, device=visible.device).expand(visible.shape)
+    before = torch.where(visible, index, -1).cummax(-1).values
+    after = torch.where(visible, index, last + 1).flip(-1).cummin(-1).values.flip(-1)
+    before, after = torch.where(before < 0, after, before), torch.where(after > last, before, after)
+    weight = (index - before) / (after - before).clamp(min=1)
+    return before.clamp(0, last), after.clamp(0, last), weight.clamp(0, 1)
+
+
+def _take(series: Tensor, index: Tensor) -> Tensor:
+    return series.gather(-2, index.unsqueeze(-1).expand(series.shape))
