@@ -74,7 +74,8 @@ def _call(function: str) -> Callable[..., Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; returns the exit status (2 for an input that is refused)."""
     options = vars(parser().parse_args(arguments))
-    command = next(c for c in COMMANDS if c.name == options.pop("command"))
+    name = options.pop("command")
+    command = next(c for c in COMMANDS if c.name == name)
     try:
         if "config" in options:
             from atmorep.config import load
