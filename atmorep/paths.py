@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +17,21 @@ from atmorep.timeaxis import Span, TimeAxis
 STORE_LAYOUT = 1
 """Version of the store's layout; part of its identity."""
 
+_ANY = "{field}"
+
+
+def _identified(field: str, parts: Callable[[str], dict[str, Any]]) -> str:
+    """Return the name of an artefact of ``field`` that ``parts`` determine."""
+    return f"{field}-" + ("{identity}" if field == _ANY else identity(parts(field)))
+
 
 @dataclass(frozen=True)
 class Paths:
     """Paths of all artefacts of ``config``, relative to ``root`` (the working directory).
 
     Labels and machine resources never enter a hash: two experiments share what they have in common.
+    Given ``"{field}"`` and ``"{span}"`` the methods return the pattern of the paths of all fields
+    and spans, with ``{kind}`` or ``{identity}`` in place of what depends on the field.
     """
 
     config: Config
@@ -113,23 +123,23 @@ class Paths:
 
     def sums(self, field: str, span: Span | str) -> Path:
         """Partial sums of one field over training days of one month."""
-        kind = self.config.fields[field].normalisation
+        kind = "{kind}" if field == _ANY else self.config.fields[field].normalisation
         return self.store_folder / "sums" / f"{field}-{kind}" / f"{span}.nc"
 
     def normalisation(self, field: str) -> Path:
         """Monthly mean and standard deviation of one field."""
-        parts = self._normalisation_parts(field)
-        return self.store_folder / "normalisation" / f"{field}-{identity(parts)}.nc"
+        name = _identified(field, self._normalisation_parts)
+        return self.store_folder / "normalisation" / f"{name}.nc"
 
     # -- model ---------------------------------------------------------------------------------
 
     def model(self, field: str) -> Path:
         """Bundle (a folder) of one field's trained transformer."""
-        return self.root / "models" / f"{field}-{identity(self._model_parts(field))}"
+        return self.root / "models" / _identified(field, self._model_parts)
 
     def training_state(self, field: str) -> Path:
         """Folder of what exact continuation needs; no rule declares it, so that none deletes it."""
-        return self.root / "models/training" / f"{field}-{identity(self._model_parts(field))}"
+        return self.root / "models/training" / _identified(field, self._model_parts)
 
     # -- results -------------------------------------------------------------------------------
 
@@ -145,7 +155,7 @@ class Paths:
 
     def evaluation(self, field: str) -> Path:
         """Folder with the metrics, statistics and predictions of one field."""
-        return self.results / "evaluation" / f"{field}-{identity(self._evaluation_parts(field))}"
+        return self.results / "evaluation" / _identified(field, self._evaluation_parts)
 
     @property
     def metrics(self) -> Path:
