@@ -26,7 +26,7 @@ def reference() -> str:
         "|---|---|---|---|",
     ]
     for key, node in _walk(schema, schema, ""):
-        text = " ".join(node.get("description", "").split()).replace("|", "\\|")
+        text = " ".join(node.get("description", "").split()).replace("|", "\\|").replace("``", "`")
         default = f"`{json.dumps(node['default'])}`" if "default" in node else "required"
         lines.append(f"| `{key}` | {_type(node)} | {default} | {text} |")
     return "\n".join(lines) + "\n"
@@ -51,6 +51,9 @@ def _child(schema: Any, child: Any, key: str) -> Iterator[tuple[str, Any]]:
     if child.get("type") == "object" and "additionalProperties" in child:
         yield key, child
         yield from _walk(schema, _resolve(schema, child["additionalProperties"]), f"{key}.<name>.")
+    elif "$ref" in child.get("items", {}):
+        yield key, child
+        yield from _walk(schema, _resolve(schema, child["items"]), f"{key}[].")
     elif sections:
         for section in sections:
             kind = section["properties"].get("kind", {}).get("const")

@@ -14,6 +14,7 @@ class FilesSource(Section):
     """GRIB, NetCDF or Zarr that is on disk already."""
 
     kind: Literal["files"]
+    """On disk already."""
     folder: Path
     """Folder that holds the data; the one key to change when it moves."""
     pattern: str
@@ -38,6 +39,7 @@ class SimulatedSource(Section):
     """A simulated atmosphere (primitive equations with simple physics), written as ERA5-like GRIB."""
 
     kind: Literal["simulated"]
+    """Made here."""
     seed: int = Field(default=0, ge=0)
     """Seed of the initial perturbation."""
     truncation: Literal[21, 31, 42] = 31
@@ -52,6 +54,7 @@ class CdsSource(Section):
     """The Copernicus Climate Data Store; the key comes from the environment or ~/.cdsapirc only."""
 
     kind: Literal["cds"]
+    """Fetched from the Climate Data Store."""
     url: str | None = None
     """Address of the API; default: the client's own configuration."""
     retries: int = Field(default=5, ge=0, le=50)
