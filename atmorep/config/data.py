@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -33,8 +34,7 @@ class GridConfig(Section):
             steps = (high - low) / self.resolution
             if steps < 1 or abs(steps - round(steps)) > 1e-6:
                 raise ValueError(
-                    f"{names} = {high - low} must be a positive multiple of resolution = "
-                    f"{self.resolution}"
+                    f"{names} = {high - low} must be a positive multiple of resolution = {self.resolution}"
                 )
         if self.east - self.west + self.resolution > 360 + 1e-6:
             raise ValueError(f"east - west = {self.east - self.west} covers some columns twice")
@@ -90,7 +90,7 @@ class Periods(Section):
         named = sorted(
             ((p.start, p.end, name) for name in ("train", "validation", "test") for p in getattr(self, name)),
         )
-        for (start, end, name), (start2, end2, name2) in zip(named, named[1:], strict=False):
+        for (start, end, name), (start2, end2, name2) in itertools.pairwise(named):
             if start2 <= end:
                 raise ValueError(
                     f"{name} ({start} to {end}) and {name2} ({start2} to {end2}) overlap; "
