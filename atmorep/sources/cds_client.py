@@ -1,0 +1,281 @@
+"""Delivery from the Copernicus Climate Data Store through its official client.
+
+The client does single HTTP requests here; waiting, retries and resuming are decided in one place,
+:class:`Archive`, so that a delivery survives what passes and stops at once at what does not.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import cdsapi
+import multiurl  # type: ignore[import-untyped]
+import requests  # type: ignore[import-untyped]
+from cdsapi.api import get_url_key_verify
+from ecmwf.datastores.processing import LinkError, ProcessingFailedError
+from multiurl.base import NoBar  # type: ignore[import-untyped]
+
+from atmorep.artefacts import read_json, write_json
+from atmorep.config import CdsSource
+from atmorep.errors import SourceError
+from atmorep.sources.cds_requests import Request
+
+_LOG = logging.getLogger(__name__)
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+_GONE = frozenset({404, 410})
+_EXPIRED = frozenset({403, 404, 410})
+_TIMEOUT_SECONDS = 60
+_LONGEST_WAIT_SECONDS = 600.0
+_LONGEST_POLL_SECONDS = 120.0
+_SHORTEST_WAIT_SECONDS = 0.01
+
+T = TypeVar("T")
+
+
+class _Refused(SourceError):
+    """The archive will not deliver this request, however often it is asked."""
+
+
+class _Gone(Exception):
+    """The job or its result is not there any more: submit again."""
+
+
+class _Incomplete(Exception):
+    """Fewer or more bytes came than announced."""
+
+
+# What passes or may pass; multiurl says with AssertionError that the size is wrong, the client with
+# KeyError and LinkError that the answer has another form.
+_UNEXPECTED = (requests.RequestException, _Incomplete, AssertionError, KeyError, LinkError)
+
+
+class _Session(requests.Session):
+    """Keeps the key to encrypted connections (but for this machine) and to the host it is for."""
+
+    def get_adapter(self, url: str) -> Any:
+        require_secure(url)
+        return super().get_adapter(url)
+
+    def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+        if self.should_strip_auth(response.request.url, prepared_request.url):
+            prepared_request.headers.pop("PRIVATE-TOKEN", None)
+        super().rebuild_auth(prepared_request, response)
+
+
+def require_secure(url: str) -> None:
+    """Refuse addresses that are neither https nor on this machine.
+
+    Raises:
+        SourceError: naming the host.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        return
+    raise SourceError(
+        f"cds: {parts.scheme}://{host} is not encrypted and the key would be seen on the way; "
+        "use an https address in source.url, CDSAPI_URL or ~/.cdsapirc"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def credentials(source: CdsSource) -> tuple[str, str, bool]:
+    """Return address, key and whether to verify certificates, as the client finds them.
+
+    Raises:
+        SourceError: if there is no key, one of the former archive, or an address without https.
+    """
+    try:
+        url, key, verify = get_url_key_verify(source.url, None, None)
+    except Exception:  # the client raises no narrower class
+        raise SourceError(
+            "cds: no credentials; copy url and key from https://cds.climate.copernicus.eu/how-to-api to "
+            "~/.cdsapirc, or set CDSAPI_URL and CDSAPI_KEY"
+        ) from None
+    if not key or ":" in key:
+        raise SourceError(
+            "cds: the key is empty or of the archive's former form '<UID>:<key>'; copy the personal access "
+            "token from https://cds.climate.copernicus.eu/profile to ~/.cdsapirc or CDSAPI_KEY"
+        )
+    require_secure(url)
+    return url, key, verify
+
+
+class Archive:
+    """Delivers requests: submits, waits in the queue, downloads; resumes what was interrupted."""
+
+    def __init__(self, source: CdsSource) -> None:
+        self._source = source
+        url, self._key, self._verify = credentials(source)
+        self._session = _Session()
+        self._client = cdsapi.Client(
+            url=url,
+            key=self._key,
+            verify=self._verify,
+            timeout=_TIMEOUT_SECONDS,
+            quiet=True,
+            progress=False,
+            retry_max=1,
+            wait_until_complete=False,
+            session=self._session,
+        )
+
+    def deliver(self, request: Request, folder: Path, where: str) -> Path:
+        """Return the path below ``folder`` of what the archive delivered for ``request``.
+
+        The job's number and the bytes that came stay in ``folder`` when the delivery is
+        interrupted, so that the next call waits for the same job and fetches the rest only; the
+        caller removes ``folder`` when it has no more use for it.
+
+        Args:
+            request: what to ask for.
+            folder: a folder for this request alone.
+            where: the request in words, for messages.
+
+        Raises:
+            SourceError: with the archive's message and the remedy, at once if asking again cannot
+                help, else after the configured retries.
+        """
+        body = folder / "body.grib"
+        try:
+            for _ in range(self._source.retries + 1):
+                try:
+                    self._deliver(request, folder / "job.json", body, where)
+                    return body
+                except _Gone as gone:
+                    _LOG.warning("cds: %s: %s; asking again", where, self._clean(gone))
+                    shutil.rmtree(folder, ignore_errors=True)
+        except _Refused:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        raise SourceError(
+            f"cds: {where}: the result expired {self._source.retries + 1} times before it was fetched; rerun"
+        )
+
+    def _deliver(self, request: Request, job: Path, body: Path, where: str) -> None:
+        remote = self._remote(request, job, where)
+        self._wait(remote, where)
+        results = self._robust(remote.get_results, where, _GONE)
+        self._robust(lambda: self._download(results, body), where, _EXPIRED)
+
+    def _remote(self, request: Request, job: Path, where: str) -> Any:
+        """Return the job of an interrupted delivery if there is one, else submit a new one."""
+        if job.exists():
+            number = read_json(job)["request_id"]
+            return self._robust(lambda: self._client.client.get_remote(number), where, _GONE)
+        remote = self._robust(lambda: self._client.retrieve(request.dataset, request.keys), where)
+        write_json(job, {"dataset": request.dataset, "request_id": remote.request_id})
+        _LOG.info("cds: %s: submitted as %s", where, remote.request_id)
+        return remote
+
+    def _wait(self, remote: Any, where: str) -> None:
+        """Wait until the job is done; its place in the queue is kept if that takes too long."""
+        end = time.monotonic() + 3600 * self._source.timeout_hours
+        for pause in self._pauses(_LONGEST_POLL_SECONDS):
+            if self._robust(lambda: remote.results_ready, where, _GONE):
+                return
+            if time.monotonic() + pause > end:
+                raise SourceError(
+                    f"cds: {where}: request {remote.request_id} is still {remote.last_status} after "
+                    f"source.timeout_hours = {self._source.timeout_hours:g}; rerun to go on waiting for the "
+                    "same request, or make source.timeout_hours longer"
+                )
+            time.sleep(pause)
+
+    def _download(self, results: Any, body: Path) -> None:
+        """Fetch the bytes of ``results`` that ``body`` lacks."""
+        size = results.content_length
+        require_secure(results.location)
+        if body.exists() and body.stat().st_size > size:
+            body.unlink()
+        if not body.exists() or body.stat().st_size < size:
+            multiurl.download(
+                results.location,
+                target=str(body),
+                resume_transfers=True,
+                maximum_retries=1,
+                timeout=_TIMEOUT_SECONDS,
+                verify=self._verify,
+                progress_bar=NoBar,
+                session=self._session,
+            )
+        if body.stat().st_size != size:
+            raise _Incomplete(f"{body.stat().st_size} of {size} bytes came")
+
+    def _pauses(self, longest: float) -> Iterator[float]:
+        pause = max(self._source.backoff_seconds, _SHORTEST_WAIT_SECONDS)
+        while True:
+            yield min(pause, longest)
+            pause *= 2
+
+    def _robust(self, call: Callable[[], T], where: str, gone: frozenset[int] = frozenset()) -> T:
+        """Return ``call()``, tried again after failures that can pass.
+
+        Raises:
+            _Gone: if the archive answers with one of the codes ``gone``.
+            SourceError: if it fails for good, or too often.
+        """
+        for attempt, pause in enumerate(self._pauses(_LONGEST_WAIT_SECONDS)):
+            try:
+                return call()
+            except ProcessingFailedError as error:
+                raise self._refusal(
+                    where, error, "correct the request, or rerun if the archive failed"
+                ) from None
+            except (requests.RequestException, _Incomplete, AssertionError) as error:
+                # AssertionError: multiurl's way to say that the size is wrong
+                self._judge(error, where, gone)
+                failure = self._clean(error)
+            if attempt == self._source.retries:
+                raise SourceError(
+                    f"cds: {where}: failed {attempt + 1} times, last with: {failure}; rerun later to go on "
+                    "where it stopped, or raise source.retries"
+                )
+            _LOG.warning("cds: %s: %s; trying again in %g s", where, failure, pause)
+            time.sleep(pause)
+        raise AssertionError("unreachable: pauses never end")
+
+    def _judge(self, error: Exception, where: str, gone: frozenset[int]) -> None:
+        """Raise if trying again cannot help."""
+        if isinstance(error, requests.exceptions.SSLError):
+            raise self._refusal(where, error, "correct the certificates of this machine") from None
+        if not isinstance(error, requests.HTTPError) or error.response is None:
+            return
+        status = error.response.status_code
+        if status in gone:
+            raise _Gone(f"HTTP {status}") from None
+        if status not in _PASSING:
+            raise self._refusal(where, error, _remedy(status, str(error), self._client.url)) from None
+
+    def _refusal(self, where: str, error: Exception, remedy: str) -> _Refused:
+        return _Refused(f"cds: {where}: {self._clean(error)}; {remedy}")
+
+    def _clean(self, error: Exception) -> str:
+        """Return the message on one line, without the key should the archive repeat it."""
+        text = " / ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        return f"{type(error).__name__}: {text}".replace(self._key, "***")
+
+
+def _remedy(status: int, message: str, url: str) -> str:
+    if status == 401:
+        return "renew the key in ~/.cdsapirc or CDSAPI_KEY (it is the personal access token of your profile)"
+    if status == 403 and "licence" in message:
+        return f"accept the licence on the data set's page at {urlsplit(url).hostname} with the key's account"
+    if status in (400, 403, 422) and "cost" in message:
+        return "the request is too large: take fewer levels or fields an experiment"
+    if status == 403:
+        return "look whether the key's account may use this data set"
+    return "correct fields, levels, grid or periods so that the archive has them"
