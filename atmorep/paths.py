@@ -163,6 +163,11 @@ class Paths:
         return self.results / "metrics.csv"
 
     @property
+    def figures(self) -> Path:
+        """Folder of the report's figures as files."""
+        return self.results / "figures"
+
+    @property
     def report(self) -> Path:
         """The report."""
         return self.results / "report.html"

@@ -1,0 +1,257 @@
+"""Skill tables: every score with its 95 % interval, and whether AtmoRep differs from a baseline."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from atmorep.fields import Field
+from atmorep.report import units
+
+PAIRED = "_minus_"
+"""Marks the metric of a paired difference, e.g. ``rmse_minus_persistence``."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, the interval below it, and what it says (see :func:`verdict`)."""
+
+    text: str
+    note: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: the first ``labels`` columns name the row."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    labels: int = 1
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one field and task in the units they are shown in.
+
+    Attributes:
+        field: the field.
+        task: the task.
+        level_type: ``model`` or ``pressure``.
+        table: rows of metrics.csv of this field and task.
+    """
+
+    field: Field
+    task: str
+    level_type: str
+    table: pd.DataFrame
+
+    @classmethod
+    def of(cls, metrics: pd.DataFrame, field: Field, task: str, level_type: str) -> Scores:
+        """Select the task and convert to the units shown."""
+        table = metrics[metrics["task"] == task].copy()
+        base = table["metric"].str.split(PAIRED).str[0]
+        physical = base.map(lambda name: units.metric(name).physical).to_numpy(bool)
+        for column in ("value", "lower", "upper"):
+            factor = np.where(physical, units.display(field).factor, 1.0)
+            table[column] = table[column].to_numpy(float) * factor
+        return cls(field, task, level_type, table)
+
+    @property
+    def title(self) -> str:
+        """Name of the task."""
+        return units.TASKS.get(self.task, self.task.replace("_", " ").capitalize())
+
+    @property
+    def models(self) -> list[str]:
+        """Models, AtmoRep first."""
+        return units.in_order(self.table["model"], units.MODELS)
+
+    @property
+    def baselines(self) -> list[str]:
+        """Models other than AtmoRep."""
+        return [name for name in self.models if name != "atmorep"]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Scores, paired differences left out."""
+        single = self.table.loc[~self.table["metric"].str.contains(PAIRED), "metric"]
+        return units.in_order(single, units.METRICS)
+
+    @property
+    def regions(self) -> list[str]:
+        """Regions, the whole domain first."""
+        return units.in_order(self.table["region"], ("domain",))
+
+    @property
+    def levels(self) -> list[int]:
+        """Levels in the order of the file."""
+        return list(dict.fromkeys(self.table["level"]))
+
+    @property
+    def leads(self) -> list[float]:
+        """Lead times in hours, increasing."""
+        return sorted(set(self.table["lead_hours"]))
+
+    def heading(self, metric: str) -> str:
+        """Heading of a column of ``metric`` with its units."""
+        shown = units.metric(metric)
+        return f"{shown.title} ({units.display(self.field).units if shown.physical else '1'})"
+
+    def level(self, level: int) -> str:
+        """Name of a level."""
+        if self.field.surface:
+            return "surface"
+        return f"{level} hPa" if self.level_type == "pressure" else f"model level {level}"
+
+    def lead(self, hours: float) -> str:
+        """Name of a lead time."""
+        return f"{hours:g} h" if hours else "–"
+
+    def curve(self, model: str, metric: str, level: int, region: str) -> pd.DataFrame:
+        """Rows of one model, score, level and region by lead time."""
+        t = self.table
+        chosen = (t["model"] == model) & (t["metric"] == metric) & (t["level"] == level)
+        return t[chosen & (t["region"] == region)].sort_values("lead_hours")
+
+    def row(self, model: str, metric: str, where: tuple[str, int, float]) -> pd.Series | None:
+        """One score at (region, level, lead time), if it is there."""
+        region, level, lead = where
+        found = self.curve(model, metric, level, region)
+        found = found[found["lead_hours"] == lead]
+        return None if found.empty else found.iloc[0]
+
+    def places(self, metric: str) -> int:
+        """Decimals of a score, its paired differences included."""
+        chosen = self.table["metric"].str.split(PAIRED).str[0] == metric
+        return units.decimals(self.table.loc[chosen, "value"])
+
+
+def verdict(difference: pd.Series, better: str) -> str:
+    """Say ``better``, ``worse``, ``even`` or ``unknown`` of a paired difference AtmoRep minus baseline.
+
+    Only an interval that excludes zero is called a difference; without an interval nothing is known.
+    """
+    lower, upper = float(difference["lower"]), float(difference["upper"])
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        return "unknown"
+    if lower <= 0 <= upper:
+        return "even"
+    return "better" if (upper < 0) == (better == "lower") else "worse"
+
+
+_WORDS = {
+    "better": "better",
+    "worse": "worse",
+    "even": "no clear difference",
+    "unknown": "too few cases to tell",
+}
+
+
+def _score(row: pd.Series | None, places: int) -> Cell:
+    if row is None or not math.isfinite(row["value"]):
+        return Cell("–")
+    return Cell(units.number(row["value"], places), units.interval(row["lower"], row["upper"], places))
+
+
+def _difference(scores: Scores, metric: str, baseline: str, where: tuple[str, int, float]) -> Cell:
+    row = scores.row("atmorep", f"{metric}{PAIRED}{baseline}", where)
+    if row is None:
+        return Cell("not compared")
+    kind, places = verdict(row, units.metric(metric).better), scores.places(metric)
+    reference = scores.row(baseline, metric, where)
+    share = ""
+    if kind in ("better", "worse") and reference is not None and reference["value"]:
+        share = f" by {abs(row['value'] / reference['value']):.0%}".replace("%", " %")
+    note = f"{units.number(row['value'], places)} {units.interval(row['lower'], row['upper'], places)}"
+    return Cell(_WORDS[kind] + share, note, kind)
+
+
+def _where(scores: Scores) -> list[tuple[str, int, float]]:
+    known = set(zip(scores.table["region"], scores.table["level"], scores.table["lead_hours"], strict=True))
+    return [
+        (region, level, lead)
+        for region in scores.regions
+        for level in scores.levels
+        for lead in scores.leads
+        if (region, level, lead) in known
+    ]
+
+
+def _place(scores: Scores, where: tuple[str, int, float]) -> list[Cell]:
+    region, level, lead = where
+    cells = [Cell(region)] if len(scores.regions) > 1 else []
+    return [*cells, Cell(scores.level(level)), Cell(scores.lead(lead))]
+
+
+def _place_head(scores: Scores) -> list[str]:
+    return [*(["Region"] if len(scores.regions) > 1 else []), "Level", "Lead time"]
+
+
+def comparison(scores: Scores, metric: str = "rmse") -> Table:
+    """One score of AtmoRep beside each baseline's, and what the paired difference says."""
+    places = scores.places(metric)
+    head = [*_place_head(scores)]
+    head += [f"{units.MODELS.get(m, m)} {scores.heading(metric)}" for m in scores.models]
+    head += [f"AtmoRep against {units.MODELS.get(m, m).lower()}" for m in scores.baselines]
+    rows = []
+    for where in _where(scores):
+        cells = _place(scores, where)
+        cells += [_score(scores.row(model, metric, where), places) for model in scores.models]
+        cells += [_difference(scores, metric, baseline, where) for baseline in scores.baselines]
+        own = scores.row("atmorep", metric, where)
+        rows.append((*cells, Cell("–" if own is None else f"{own['n']:.0f}")))
+    caption = (
+        f"{units.title(scores.field)}, {scores.title.lower()}: {scores.heading(metric)} with 95 % intervals"
+    )
+    return Table(caption, (*head, "Cases"), tuple(rows), len(_place_head(scores)))
+
+
+def all_scores(scores: Scores) -> Table:
+    """Every score of every model."""
+    head = [*_place_head(scores), "Model", *(scores.heading(metric) for metric in scores.metrics)]
+    rows = []
+    for where in _where(scores):
+        for model in scores.models:
+            found = [scores.row(model, metric, where) for metric in scores.metrics]
+            cells = [
+                _score(row, scores.places(metric)) for row, metric in zip(found, scores.metrics, strict=True)
+            ]
+            rows.append((*_place(scores, where), Cell(units.MODELS.get(model, model)), *cells))
+    caption = f"{units.title(scores.field)}, {scores.title.lower()}: all scores with 95 % intervals"
+    return Table(caption, tuple(head), tuple(rows), len(_place_head(scores)) + 1)
+
+
+def _summary(scores: Scores, lead: float, baseline: str) -> Cell:
+    """Verdict on RMSE against one baseline over all levels."""
+    region = scores.regions[0]
+    cells = [_difference(scores, "rmse", baseline, (region, level, lead)) for level in scores.levels]
+    cells = [cell for cell in cells if cell.kind]
+    if len(cells) <= 1:
+        return cells[0] if cells else Cell("–")
+    counts = {kind: sum(cell.kind == kind for cell in cells) for kind in _WORDS}
+    words = [f"{_WORDS[kind]} at {count} of {len(cells)} levels" for kind, count in counts.items() if count]
+    alone = next((kind for kind, count in counts.items() if count == len(cells)), "even")
+    return Cell(", ".join(words), kind=alone)
+
+
+def glance(all_tasks: list[Scores]) -> Table:
+    """The verdict on RMSE of every field, task and lead time against every baseline."""
+    baselines = units.in_order((b for s in all_tasks for b in s.baselines), units.MODELS)
+    head = ("Field", "Task", "Lead time", *(f"Against {units.MODELS.get(b, b).lower()}" for b in baselines))
+    rows = [
+        (
+            Cell(f"{units.title(scores.field)} ({scores.field.name})"),
+            Cell(scores.title),
+            Cell(scores.lead(lead)),
+            *(_summary(scores, lead, baseline) for baseline in baselines),
+        )
+        for scores in all_tasks
+        for lead in scores.leads
+    ]
+    caption = "RMSE of AtmoRep against each baseline; below, the paired difference and its 95 % interval"
+    return Table(caption, head, tuple(rows), 3)

@@ -1,0 +1,126 @@
+"""Units a forecaster reads, numbers with few digits, and the names of tasks, models and scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from atmorep.fields import Field
+
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class Display:
+    """How values of a field are shown: stored value × ``factor`` in ``units``."""
+
+    units: str
+    factor: float = 1.0
+
+
+_DISPLAY = {
+    "Pa": Display("hPa", 1e-2),
+    "m": Display("mm", 1e3),  # the only field in m is a depth of precipitation
+    "kg kg**-1": Display("g kg⁻¹", 1e3),
+    "s**-1": Display("10⁻⁵ s⁻¹", 1e5),
+}
+
+
+def display(field: Field) -> Display:
+    """Return the units ``field`` is shown in, by its stored units."""
+    superscript = field.units.replace("**", "").translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return _DISPLAY.get(field.units, Display(superscript))
+
+
+def title(field: Field) -> str:
+    """The field's long name in words, capitalised, e.g. ``2m temperature``."""
+    words = field.long_name.replace("_", " ")
+    return words[0].upper() + words[1:]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score: how it is called, whether it has the field's units, and which way is better.
+
+    Attributes:
+        title: heading of a column.
+        better: "lower", "higher", or "" where neither is better in itself.
+        physical: True if in the field's units, else dimensionless.
+        note: one line for the reader.
+    """
+
+    title: str
+    better: str
+    physical: bool
+    note: str
+
+
+METRICS = {
+    "rmse": Metric("RMSE", "lower", True, "root-mean-square error; 0 is perfect"),
+    "mae": Metric("MAE", "lower", True, "mean absolute error; 0 is perfect"),
+    "bias": Metric("Bias", "", True, "mean of prediction minus target; 0 is perfect"),
+    "acc": Metric(
+        "ACC", "higher", False, "correlation of the departures from climatology; 1 is perfect, 0 is no skill"
+    ),
+    "crps": Metric(
+        "CRPS", "lower", True, "continuous ranked probability score of the ensemble; 0 is perfect"
+    ),
+    "spread": Metric("Spread", "", True, "standard deviation of the ensemble"),
+    "spread_skill": Metric(
+        "Spread/skill",
+        "",
+        False,
+        "spread over RMSE, corrected for the number of members; 1 is reliable, below 1 the ensemble is too sure",
+    ),
+}
+"""Scores in the order of the tables; any other is shown under its own name."""
+
+MODELS = {
+    "atmorep": "AtmoRep",
+    "persistence": "Persistence",
+    "climatology": "Climatology",
+    "linear": "Linear interpolation",
+}
+"""Names of the models; any other is shown under its own name."""
+
+TASKS = {
+    "reconstruction": "Masked reconstruction",
+    "forecast": "Forecast",
+    "temporal_interpolation": "Temporal interpolation",
+}
+"""Names of the tasks; any other is shown under its own name."""
+
+
+def metric(name: str) -> Metric:
+    """Return how the score ``name`` is shown."""
+    return METRICS.get(name, Metric(name.replace("_", " "), "", False, ""))
+
+
+def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Distinct ``names``: those of ``known`` in its order, then the others sorted."""
+    found = set(names)
+    first = [name for name in known if name in found]
+    return first + sorted(found.difference(first))
+
+
+def decimals(values: Iterable[float]) -> int:
+    """Decimals that give about three significant digits to a typical one of ``values``."""
+    sizes = sorted(abs(v) for v in values if math.isfinite(v) and v)
+    typical = sizes[len(sizes) // 2] if sizes else 1.0
+    return min(max(2 - math.floor(math.log10(typical)), 0), 6)
+
+
+def number(value: float, places: int) -> str:
+    """``value`` with ``places`` decimals and a true minus sign; a dash where there is none."""
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:.{places}f}"
+    return text.removeprefix("-") if not float(text) else text.replace("-", MINUS)
+
+
+def interval(lower: float, upper: float, places: int) -> str:
+    """A 95 % interval in brackets."""
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        return "[no interval]"
+    return f"[{number(lower, places)}, {number(upper, places)}]"

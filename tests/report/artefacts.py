@@ -1,0 +1,182 @@
+"""Artefacts of the stages before the report, in the form their contracts give them."""
+
+import csv
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from safetensors.numpy import save_file
+
+from atmorep.artefacts import write_json, write_text
+from atmorep.config import parse
+from atmorep.fields import field as known_field
+from atmorep.grids import Grid
+from atmorep.paths import Paths
+from atmorep.timeaxis import data_spans
+
+COLUMNS = [
+    "task",
+    "model",
+    "field",
+    "level",
+    "lead_hours",
+    "region",
+    "metric",
+    "value",
+    "lower",
+    "upper",
+    "n",
+]
+TASKS = {
+    "reconstruction": ((0,), ("linear", "persistence", "climatology")),
+    "forecast": ((3, 6), ("persistence", "climatology")),
+    "temporal_interpolation": ((1, 2, 3), ("linear", "persistence", "climatology")),
+}
+METRICS = ("rmse", "mae", "bias", "acc", "crps", "spread", "spread_skill")
+ERROR = {"atmorep": 0.8, "persistence": 1.3, "climatology": 3.0, "linear": 0.7}
+
+
+def configuration(**changes):
+    values = {
+        "experiment": "synthetic",
+        "source": {"kind": "files", "folder": "somewhere", "pattern": "<b>{field}</b>_{year}{month}.grib"},
+        "data": {
+            "grid": {"north": 60, "south": 47, "west": -12, "east": 12, "resolution": 0.5},
+            "levels": {"type": "pressure", "values": [500, 850, 1000]},
+            "periods": {
+                "train": [{"start": "2019-01-01", "end": "2019-02-20"}],
+                "validation": [{"start": "2019-03-01", "end": "2019-03-10"}],
+                "test": [{"start": "2019-03-11", "end": "2019-03-31"}],
+            },
+        },
+        "fields": {"t": None, "msl": None},
+        "network": {
+            "neighbourhood": {"time": 12, "latitude": 27, "longitude": 45},
+            "token_size": {"time": 3, "latitude": 9, "longitude": 9},
+        },
+        "evaluation": {},
+    }
+    return parse({**values, **changes})
+
+
+def make(config):
+    for name in config.fields:
+        make_field(config, name)
+
+
+def make_field(config, name):
+    paths, random = Paths(config), np.random.default_rng(len(name))
+    for span in data_spans(config.data):
+        write_json(paths.part(name, span), {"span": str(span)})
+        outcome = {"max_abs_error": 1e-3, "tolerance": 2e-3, "hours": 24 * span.days, "missing": 0}
+        write_json(paths.verified(name, span), outcome)
+    make_normalisation(config, name)
+    make_model(config, name)
+    paths.evaluation(name).mkdir(parents=True)
+    with (paths.evaluation(name) / "metrics.csv").open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        table.writerows(scores(config, name, random))
+    maps = representative(config, name, random)
+    maps.to_netcdf(paths.evaluation(name) / "maps.nc")
+    maps[["init_time"]].to_netcdf(paths.evaluation(name) / "statistics.nc")
+
+
+def make_normalisation(config, name):
+    paths, levels = Paths(config), list(config.model_levels(name))
+    shape = (("month", "level"), np.full((12, len(levels)), 270.0) + np.arange(12)[:, None])
+    coordinates = {"month": range(1, 13), "level": levels}
+    normalisation = xr.Dataset({"mean": shape, "std": (shape[0], shape[1] / 30)}, coordinates)
+    paths.normalisation(name).parent.mkdir(parents=True, exist_ok=True)
+    normalisation.to_netcdf(paths.normalisation(name))
+
+
+def make_model(config, name):
+    folder = Paths(config).model(name)
+    write_text(folder / "config.yaml", "experiment: synthetic\n")
+    save_file({"a": np.zeros((3, 5), np.float32), "b": np.zeros(7, np.float32)}, folder / "model.safetensors")
+    epochs = np.arange(20)
+    loss = 0.2 + np.exp(-epochs / 6)
+    training = pd.DataFrame(
+        {
+            "epoch": epochs,
+            "step": 64 * (epochs + 1),
+            "samples": 1024 * (epochs + 1),
+            "train_loss": loss,
+            "val_loss": loss * 1.1 + 0.02 * np.sin(epochs),
+            "val_rmse": loss / 2,
+            "lr": 1e-4 * np.minimum((epochs + 1) / 3, 0.96**epochs),
+            "seconds": 12.5,
+            "samples_per_second": 81.9,
+        }
+    )
+    training.to_csv(folder / "training.csv", index=False)
+
+
+def scores(config, name, random):
+    unit = 100.0 if known_field(name).units == "Pa" else 1.0
+    for task, (leads, baselines) in TASKS.items():
+        for level in config.model_levels(name):
+            for lead in leads:
+                place = (name, level, lead, "domain")
+                error = {m: unit * ERROR[m] * (1 + 0.1 * lead + 1e-4 * level) for m in ERROR}
+                for model in ("atmorep", *baselines):
+                    for metric in METRICS:
+                        yield _row(task, model, place, metric, _value(metric, error[model], model), unit)
+                for baseline in baselines:
+                    difference = error["atmorep"] - error[baseline]
+                    yield _row(task, "atmorep", place, f"rmse_minus_{baseline}", difference, unit)
+
+
+def _value(metric, error, model):
+    if model == "climatology" and metric == "acc":
+        return np.nan
+    if model != "atmorep" and metric in ("spread", "spread_skill"):
+        return np.nan
+    shares = {"rmse": 1, "mae": 0.8, "bias": -0.1, "crps": 0.6, "spread": 0.9}
+    return shares[metric] * error if metric in shares else {"acc": 0.93, "spread_skill": 0.92}[metric]
+
+
+def _row(task, model, place, metric, value, unit):
+    half = 0.15 * unit if metric.startswith("rmse") else 0.05 * abs(value)
+    name, level, lead, region = place
+    return (task, model, name, level, lead, region, metric, value, value - half, value + half, 20)
+
+
+def representative(config, name, random):
+    grid, levels = Grid.from_config(config.data.grid), list(config.model_levels(name))
+    leads = sorted({lead for leads, _ in TASKS.values() for lead in leads})
+    shape = (len(TASKS), len(leads), len(levels), *grid.shape)
+    lat, lon = np.radians(grid.latitude[:, None]), np.radians(grid.longitude)
+    phase = np.arange(len(leads))[:, None, None, None]
+    unit, base = (100.0, 1e5) if known_field(name).units == "Pa" else (1.0, 275.0)
+    wave = base + unit * (20 * np.cos(lat) ** 2 + 6 * np.sin(8 * lat) * np.cos(6 * lon + 0.3 * phase))
+    target = np.broadcast_to(wave, shape).copy()
+    for t, (own, _) in enumerate(TASKS.values()):
+        for at, lead in enumerate(leads):
+            if lead not in own:
+                target[t, at] = np.nan
+    rough = unit * np.cumsum(np.cumsum(random.normal(size=shape), axis=-1), axis=-2) / 30
+    hidden = np.ones(shape)
+    tokens = random.random((-(-grid.shape[0] // 9), -(-grid.shape[1] // 9))) < 0.5
+    hidden[0] = np.kron(tokens, np.ones((9, 9)))[: grid.shape[0], : grid.shape[1]]
+    dims = ("task", "lead_time", "level", "latitude", "longitude")
+    values = {
+        "target": target,
+        "prediction": target + rough,
+        "spread": np.where(np.isnan(target), np.nan, unit * (0.5 + 0.2 * np.abs(np.sin(9 * lon + lat)))),
+        "baseline": target + 2 * rough[..., ::-1],
+        "hidden": hidden,
+    }
+    units = {"units": known_field(name).units}
+    return xr.Dataset(
+        {k: (dims, v.astype(np.float32), units if k != "hidden" else {}) for k, v in values.items()},
+        {
+            "task": list(TASKS),
+            "lead_time": np.array(leads).astype("timedelta64[h]").astype("timedelta64[ns]"),
+            "level": levels,
+            "latitude": grid.latitude,
+            "longitude": grid.longitude,
+            "init_time": ("task", np.full(3, np.datetime64("2019-03-12T06", "ns"))),
+        },
+    )
