@@ -35,6 +35,7 @@ _TIMEOUT_SECONDS = 60
 _LONGEST_WAIT_SECONDS = 600.0
 _LONGEST_POLL_SECONDS = 120.0
 _SHORTEST_WAIT_SECONDS = 0.01
+_CHUNK_BYTES = 1 << 18
 
 T = TypeVar("T")
 
@@ -205,6 +206,7 @@ class Archive:
             multiurl.download(
                 results.location,
                 target=str(body),
+                chunk_size=_CHUNK_BYTES,
                 resume_transfers=True,
                 maximum_retries=1,
                 timeout=_TIMEOUT_SECONDS,

@@ -112,8 +112,8 @@ def _mars_keys(
         "param": _slashes(known_field(name).param_id for name in fields_of(members)),
         "date": f"{dates[0]}/to/{dates[-1]}",
         "time": _slashes(f"{hour:02d}:00:00" for hour in times),
-        "grid": _slashes([grid.resolution] * 2),
-        "area": _slashes(_area(grid)),
+        "grid": _slashes(f"{degrees:.10g}" for degrees in [grid.resolution] * 2),
+        "area": _slashes(f"{degrees:.10g}" for degrees in _area(grid)),
         "format": "grib",
     }
 
@@ -154,7 +154,8 @@ def _area(grid: Grid) -> tuple[float, float, float, float]:
     west = grid.west % grid.resolution if grid.periodic else grid.west
     east = west + (grid.shape[1] - 1) * grid.resolution
     shift = 360 if east > 360 else 0
-    return grid.north, west - shift, float(grid.latitude[-1]), east - shift
+    north, west, south, east = grid.north, west - shift, grid.latitude[-1], east - shift
+    return round(north, 6), round(west, 6), round(float(south), 6), round(east, 6)
 
 
 def _slashes(values: Iterable[object]) -> str:
