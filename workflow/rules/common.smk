@@ -1,0 +1,126 @@
+"""The validated configuration and what the rules ask of it."""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from atmorep.config import parse as validated  # Snakemake has a parse() of its own
+from atmorep.errors import AtmoRepError
+from atmorep.paths import Paths
+from atmorep.sources import open_source
+from atmorep.timeaxis import Span, TimeAxis, data_spans, spans, training_spans
+
+
+def check_source(source):
+    """Ask the source for what is not on disk yet, before the first job and on a dry run too."""
+    raw = (
+        PATHS.raw(field, level, span)
+        for group in GROUPS
+        for field, level in group.members
+        for span in SPANS
+    )
+    if workflow.is_main_process and not all(path.exists() for path in raw):
+        source.check()
+
+
+try:
+    CONFIG = validated(config)
+    SOURCE = open_source(CONFIG)
+    PATHS = Paths(CONFIG)
+    GROUPS = SOURCE.groups()
+    SPANS = data_spans(CONFIG.data)
+    check_source(SOURCE)
+except AtmoRepError as error:
+    raise WorkflowError(str(error)) from None
+
+# Rules call `atmorep`: found as well where Snakemake runs from an environment that nobody activated.
+os.environ.update(
+    PATH=os.pathsep.join([*os.get_exec_path(), str(Path(sys.executable).parent)])
+)
+
+FIELDS = tuple(CONFIG.fields)
+PERIODS = CONFIG.data.periods
+SIMULATED = CONFIG.source.kind == "simulated"
+LOGS = Path("logs") / CONFIG.experiment
+BENCHMARKS = PATHS.results / "benchmarks"
+
+
+wildcard_constraints:
+    field="|".join(FIELDS),
+    span=r"\d{4}-\d{2}(-\d{2}_\d{4}-\d{2}-\d{2})?",
+    kind="global|local",
+    identity="[0-9a-f]{10}",
+
+
+def resolved_config(wildcards, output):
+    """Path of the configuration that the stages read.
+
+    It depends on the experiment's name, which must not make a shared artefact anew: Snakemake does
+    not track parameters derived from `output`. What does determine an artefact is in its path.
+    """
+    return PATHS.resolved_config
+
+
+def state_before(wildcards):
+    """Where a simulation goes on from: what the span before left; nothing for other sources."""
+    span = Span.parse(wildcards.span)
+    before = SOURCE.previous(span) if SIMULATED else None
+    return [] if before is None else SOURCE.state_path(before)
+
+
+def raw_of(wildcards):
+    """Raw files of all levels of a field in the store."""
+    levels = CONFIG.store_levels(wildcards.field)
+    return [PATHS.raw(wildcards.field, level, wildcards.span) for level in levels]
+
+
+def layout_of(wildcards):
+    """Empty array of a field; making it anew (a longer time axis) leaves its parts as they are."""
+    return ancient(PATHS.layout(wildcards.field))
+
+
+def part_around(wildcards):
+    """Part of the store that holds a span of training days."""
+    return PATHS.part(wildcards.field, _around(wildcards.span))
+
+
+def _around(text):
+    return next(s for s in SPANS if str(s)[:7] == text[:7])
+
+
+def parts_of(field, *periods):
+    """Parts of the store that hold days of `periods`."""
+    months = {str(span)[:7] for span in spans(periods)}
+    return [PATHS.part(field, span) for span in SPANS if str(span)[:7] in months]
+
+
+def learning_parts(wildcards):
+    """Parts that training and validation read."""
+    return parts_of(wildcards.field, *PERIODS.train, *PERIODS.validation)
+
+
+def all_parts(wildcards):
+    """Parts that evaluation reads: test days, and training days for the climatology."""
+    return [PATHS.part(wildcards.field, span) for span in SPANS]
+
+
+def sums_of(wildcards):
+    """Partial sums of all training days."""
+    return [PATHS.sums(wildcards.field, span) for span in training_spans(CONFIG.data)]
+
+
+def normalisation_of(wildcards):
+    """Monthly mean and standard deviation of a field."""
+    return PATHS.normalisation(wildcards.field)
+
+
+def model_of(wildcards):
+    """Bundle of a field's trained transformer."""
+    return PATHS.model(wildcards.field)
+
+
+def growing(megabytes):
+    """Memory that grows with each attempt."""
+    return lambda wildcards, attempt: megabytes * attempt

@@ -1,0 +1,26 @@
+"""One transformer a field."""
+
+
+rule pretrain:
+    input:
+        parts=learning_parts,
+        normalisation=normalisation_of,
+    output:
+        directory(PATHS.model("{field}")),
+    log:
+        LOGS / "pretrain" / "{field}-{identity}.log",
+    benchmark:
+        BENCHMARKS / "pretrain" / "{field}-{identity}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        mem_mb=growing(8000),
+        runtime=1440,
+    params:
+        config=resolved_config,
+    message:
+        "Train the transformer of {wildcards.field}"
+    shell:
+        "OMP_NUM_THREADS={threads} atmorep pretrain --config {params.config:q}"
+        " --field {wildcards.field:q} 2>&1 | tee {log:q}"

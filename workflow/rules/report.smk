@@ -1,0 +1,29 @@
+"""All scores in one table, and the report."""
+
+
+rule report:
+    input:
+        evaluations=[PATHS.evaluation(field) for field in FIELDS],
+        models=[PATHS.model(field) for field in FIELDS],
+        verified=[PATHS.verified(field, span) for field in FIELDS for span in SPANS],
+    output:
+        metrics=report(
+            PATHS.metrics, category="Scores", caption="../report/metrics.rst"
+        ),
+        report=report(PATHS.report, category="Report", caption="../report/report.rst"),
+    log:
+        LOGS / "report.log",
+    benchmark:
+        BENCHMARKS / "report.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=30,
+    params:
+        config=resolved_config,
+    message:
+        "Write {output.report}"
+    shell:
+        "OMP_NUM_THREADS={threads} atmorep report --config {params.config:q} 2>&1 | tee {log:q}"
