@@ -1,0 +1,23 @@
+"""What tests share: the repository, and the real sample files where they are."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the repository."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of the real sample files; skips the test where there is none."""
+    folder = Path(os.environ.get("ATMOREP_SAMPLES", REPOSITORY.parent / "shared/data"))
+    if not folder.is_dir():
+        pytest.skip(f"no sample data: {folder} is no folder; set ATMOREP_SAMPLES")
+    return folder.resolve()
