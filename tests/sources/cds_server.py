@@ -111,6 +111,7 @@ class CdsServer:
         self.submitted, self.calls, self.ranges, self.tokens = [], [], [], []
         self.failed = None  # (title, detail) of a job that fails
         self.redirect = None  # host to which a status query is redirected
+        self.store = None  # where results are said to lie, if not here
         self.bodies, self.polls = {}, defaultdict(int)
         self.lock = threading.Lock()
 
@@ -228,7 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.archive.failed:
             self.error(400, *self.archive.failed)
             return
-        href = f"http://127.0.0.1:{self.server.server_port}/store/{job}.grib"
+        store = self.archive.store or f"http://127.0.0.1:{self.server.server_port}/store"
+        href = f"{store}/{job}.grib"
         asset = {"href": href, "file:size": len(self.archive.bodies[job]), "type": "application/x-grib"}
         self.reply({"asset": {"value": asset}})
 

@@ -17,7 +17,8 @@ from atmorep.paths import Paths
 from atmorep.sources import Group, open_source
 from atmorep.sources.cds import PRESSURE_LEVELS
 from atmorep.sources.cds_requests import Forecast, build
-from atmorep.sources.grib import decode, read, scan
+from atmorep.sources.check import verify_messages
+from atmorep.sources.grib import decode, eccodes, read, scan
 from atmorep.timeaxis import Span
 
 SPAN = Span.parse("2019-03-01_2019-03-02")
@@ -136,6 +137,23 @@ def test_a_block_of_forecasts_holds_every_hour_once(step):
     assert set(block.steps) <= set(range(1, 13))
 
 
+def test_real_precipitation_comes_from_the_forecasts_asked_for(shared):
+    span = Span.parse("2023-01")
+    hours = span.hours(1)
+    path = shared / "era5_grib/era5_re_resl_20230101_to_20230131.grib"
+    precipitation = [m for m in scan(path) if m.field == "tp"]
+    where = {"level_type": "surface", "where": str(path), "expver": "final"}
+    verify_messages(precipitation, "tp", 0, hours, Grid(65.7, -139.0, 0.25, (7, 7)), **where)
+    block = Forecast.reaching(hours)
+    for message in precipitation:
+        handle = eccodes.codes_new_from_message(read(message))
+        day, time, step = (eccodes.codes_get(handle, k, int) for k in ("dataDate", "dataTime", "endStep"))
+        eccodes.codes_release(handle)
+        assert dt.datetime.strptime(str(day), "%Y%m%d").date() in block.dates
+        assert time // 100 in block.times
+        assert step in block.steps
+
+
 def test_hourly_precipitation_asks_for_the_forecast_of_the_evening_before():
     request = build("surface_fc", [("tp", 0)], SPAN.hours(1), Grid(52, -1, 1, (3, 4)), "final")
     assert request.dataset == "reanalysis-era5-complete"
@@ -156,7 +174,7 @@ def test_queueing(server):
     assert server.calls.count("status") == 4 + 2  # two more for the link to the results
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503])
+@pytest.mark.parametrize("status", [429, 500])
 @pytest.mark.parametrize("operation", ["submit", "status", "results", "body"])
 def test_what_passes_is_tried_again(server, operation, status):
     server.faults[operation].extend([status, status])
@@ -245,6 +263,17 @@ def test_what_is_refused_fails_at_once_with_the_archives_words(server, fault, me
     assert "group model_an, span 2019-03-01_2019-03-02, fields t, vo" in str(caught.value)
     assert server.calls == ["submit"]
     assert files() == []
+
+
+@pytest.mark.parametrize("state", ["rejected", "dismissed", "deleted", "unheard-of"])
+def test_a_job_that_ends_otherwise_fails_at_once_and_a_rerun_asks_anew(server, state):
+    server.states, server.failed = [state] * 4, ("The job was removed", "by its owner")
+    with pytest.raises(SourceError, match=rf"{state}|by its owner"):
+        fetch(configuration())
+    assert files() == []
+    server.states, server.failed = [], None
+    fetch(configuration())
+    assert len(server.submitted) == 2
 
 
 def test_a_failed_job_fails_at_once_with_the_archives_words(server):
@@ -382,10 +411,8 @@ def test_an_address_without_encryption_is_refused(monkeypatch):
         fetch(config)
 
 
-def test_a_result_without_encryption_is_refused(server, monkeypatch):
-    from ecmwf.datastores import Results
-
-    monkeypatch.setattr(Results, "location", property(lambda _: "http://store.example.org/x.grib"))
+def test_a_result_without_encryption_is_refused(server):
+    server.store = "http://store.example.org"
     with pytest.raises(SourceError, match=r"store\.example\.org is not encrypted"):
         fetch(configuration())
 
