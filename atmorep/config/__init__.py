@@ -121,6 +121,11 @@ class Config(Section):
     @model_validator(mode="after")
     def _leads_fit(self) -> Config:
         step = self.data.time_step
+        if self.evaluation.every_hours % step:
+            raise ValueError(
+                f"evaluation.every_hours: {self.evaluation.every_hours} h must be a multiple of "
+                f"data.time_step = {step} h"
+            )
         for name in self.fields:
             token = self.token_size(name).time * step
             longest = (self.network.neighbourhood.time - self.token_size(name).time) * step

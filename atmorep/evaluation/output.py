@@ -1,0 +1,181 @@
+"""What evaluation keeps: predictions, maps of one case a task, and the statistics per initial time.
+
+All files follow the CF conventions and open in xarray; times are encoded as whole hours.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+import zarr
+
+from atmorep import __version__
+from atmorep.evaluation.scoring import Evaluation, Piece
+from atmorep.evaluation.statistics import STATISTICS
+from atmorep.evaluation.tasks import Task
+from atmorep.fields import field as known_field
+from atmorep.paths import Paths
+from atmorep.timeaxis import Hours
+
+ENCODING: dict[str, dict[str, Any]] = {
+    "init_time": {"units": "hours since 1900-01-01", "calendar": "proleptic_gregorian", "dtype": "int32"},
+    "lead_time": {"units": "hours", "dtype": "int32"},
+}
+
+ATTRIBUTES = {
+    "init_time": {"standard_name": "forecast_reference_time", "long_name": "initial time"},
+    "lead_time": {"standard_name": "forecast_period", "long_name": "time after the initial time"},
+    "number": {"standard_name": "realization", "long_name": "ensemble member", "units": "1"},
+    "region": {"long_name": "region"},
+    "model": {"long_name": "model"},
+    "task": {"long_name": "task"},
+}
+
+
+def _describe(evaluation: Evaluation, dataset: xr.Dataset, title: str) -> xr.Dataset:
+    """Give ``dataset`` global attributes, and its coordinates theirs (space: as in the store)."""
+    with xr.open_zarr(Paths(evaluation.config).store) as store:
+        known = {**{name: variable.attrs for name, variable in store.coords.items()}, **ATTRIBUTES}
+    vertical = known.get("level") if not known_field(evaluation.field).surface else known.get("surface")
+    for name, coordinate in dataset.coords.items():
+        coordinate.attrs = dict((vertical if name == "level" else known.get(str(name))) or {})
+    simulated = " (simulated atmosphere, not ERA5)" if evaluation.config.source.kind == "simulated" else ""
+    return dataset.assign_attrs(
+        Conventions="CF-1.11",
+        title=f"{title} of {known_field(evaluation.field).long_name.replace('_', ' ')}{simulated}",
+        source=f"AtmoRep {__version__}, {Paths(evaluation.config).model(evaluation.field)}",
+    )
+
+
+def _space(evaluation: Evaluation) -> dict[str, Any]:
+    grid = evaluation.reader.grid
+    levels = list(evaluation.predictor.levels)
+    return {"level": levels, "latitude": grid.latitude, "longitude": grid.longitude}
+
+
+def _time(initial: Hours, lead_hours: Sequence[int]) -> dict[str, Any]:
+    leads = np.array(lead_hours).astype("timedelta64[h]").astype("timedelta64[ns]")
+    return {"init_time": initial.astype("datetime64[ns]"), "lead_time": leads}
+
+
+def _physical(field: str, what: str = "") -> dict[str, str]:
+    spec = known_field(field)
+    name = spec.long_name.replace("_", " ")
+    if what:
+        return {"long_name": f"{what} of {name}", "units": spec.units}
+    return {"long_name": name, "standard_name": spec.standard_name, "units": spec.units}
+
+
+def create_predictions(evaluation: Evaluation, task: Task, path: Path) -> zarr.Array:
+    """Create the Zarr store of all members of one task, empty, and return its array.
+
+    Dimensions: init_time, lead_time, number, level (not for surface fields), latitude, longitude. A
+    chunk is what one piece writes.
+    """
+    predictor, space = evaluation.predictor, _space(evaluation)
+    coordinates = {
+        **_time(evaluation.initial_times(task), task.lead_hours),
+        "number": np.arange(predictor.tails),
+        **space,
+    }
+    if known_field(evaluation.field).surface:
+        del coordinates["level"]
+    shape = tuple(len(values) for values in coordinates.values())
+    chunk = (1, *shape[1:-2], predictor.rows, predictor.columns)
+    empty = da.full(shape, np.nan, np.float32, chunks=chunk)
+    variable = (tuple(coordinates), empty, _physical(evaluation.field))
+    dataset = xr.Dataset({evaluation.field: variable}, coordinates)
+    encoding = {**ENCODING, evaluation.field: {"chunks": chunk, "_FillValue": np.float32(np.nan)}}
+    with warnings.catch_warnings():  # zarr-python 3 warns that v3 does not specify consolidation yet
+        warnings.simplefilter("ignore")
+        described = _describe(evaluation, dataset, f"Predictions ({task.name})")
+        described.to_zarr(path, compute=False, encoding=encoding, zarr_format=3, consolidated=True)
+    return zarr.open_array(path / evaluation.field, mode="r+")
+
+
+def write_prediction(array: zarr.Array, piece: Piece) -> None:
+    """Write the members of one piece; its scored steps are the lead times."""
+    members = piece.predictions["atmorep"].swapaxes(0, 1)  # lead, member, level, row, column
+    if array.ndim == 5:
+        members = members[:, :, 0]
+    array[piece.initial, ..., piece.tile.rows, piece.tile.columns] = members
+
+
+def typical(means: xr.Dataset) -> int:
+    """Number of the initial time of median RMSE, each lead and level measured by its own mean."""
+    error = means["squared_error"].sel(model="atmorep", region="domain")
+    relative = (error / error.mean("init_time")).mean(("lead_time", "level")).fillna(1)
+    return int(np.argsort(relative.values, kind="stable")[(relative.size - 1) // 2])
+
+
+def case(evaluation: Evaluation, task: Task, initial: int) -> xr.Dataset:
+    """Predict one initial time again and return its maps (lead_time, level, latitude, longitude).
+
+    Where a lead time is scored on several steps, the one at the initial time plus the lead is shown. The
+    baseline is the first of the task's.
+    """
+    space = _space(evaluation)
+    dims = ("lead_time", *space)
+    shape = (len(task.leads), *(len(values) for values in space.values()))
+    maps = {
+        name: np.full(shape, np.nan, np.float32) for name in ("target", "prediction", "spread", "baseline")
+    }
+    hidden = np.zeros(shape, np.int8)
+    hours = evaluation.reader.axis.step
+    steps = [task.steps.index(task.initial_step + lead // hours) for lead in task.lead_hours]
+    for piece in evaluation.pieces(task, [initial]):
+        place = (..., piece.tile.rows, piece.tile.columns)
+        members = piece.predictions["atmorep"][:, steps]
+        maps["target"][place] = piece.target[steps]
+        maps["prediction"][place] = members.mean(axis=0)
+        maps["spread"][place] = members.std(axis=0, ddof=1)
+        maps["baseline"][place] = piece.predictions[task.baselines[0]][0, steps]
+        hidden[place] = piece.hidden[steps]
+    names = {
+        "target": "target",
+        "prediction": "ensemble mean of the prediction",
+        "spread": "ensemble standard deviation of the prediction",
+        "baseline": "baseline",
+    }
+    variables = {k: (dims, v, _physical(evaluation.field, names[k])) for k, v in maps.items()}
+    flags = {"long_name": "1 where hidden from the model", "units": "1"}
+    time = _time(evaluation.initial_times(task)[initial], task.lead_hours)
+    coordinates = {**time, **space, "baseline_model": task.baselines[0]}
+    return xr.Dataset({**variables, "hidden": (dims, hidden, flags)}, coordinates)
+
+
+def write_maps(evaluation: Evaluation, cases: dict[str, xr.Dataset], path: Path) -> None:
+    """Write the cases of all tasks as one NetCDF file (task, lead_time, level, latitude, longitude)."""
+    lazy = [maps.chunk({"lead_time": 1, "level": 1}) for maps in cases.values()]
+    dataset = _join(lazy, list(cases), ["init_time", "baseline_model"])
+    dataset["baseline_model"].attrs["long_name"] = "model shown as baseline"
+    packed = {name: {"zlib": True, "complevel": 1} for name in dataset.data_vars}
+    packed["hidden"] |= {"dtype": "int8", "_FillValue": np.int8(-1)}
+    _write(_describe(evaluation, dataset, "One case of median error a task"), path, packed)
+
+
+def write_statistics(evaluation: Evaluation, means: dict[str, xr.Dataset], path: Path) -> None:
+    """Write the statistics of all tasks as one NetCDF file; NaN where a task lacks an initial time."""
+    dataset = _join(list(means.values()), list(means), [])
+    units = known_field(evaluation.field).units
+    for name, statistic in STATISTICS.items():
+        attributes = {"long_name": f"area mean of the {statistic.long_name}"}
+        dataset[name].attrs = {**attributes, "units": units if statistic.power == 1 else f"({units})**2"}
+    dataset["weight"].attrs = {"long_name": "sum of the area weights of the scored points", "units": "1"}
+    _write(_describe(evaluation, dataset, "Scores per initial time"), path, {})
+
+
+def _join(datasets: list[xr.Dataset], tasks: list[str], differing: list[str]) -> xr.Dataset:
+    """Join tasks along a new dimension, and so the ``differing`` coordinates; axes are united."""
+    joined = xr.concat(datasets, "task", join="outer", coords=differing, compat="override", data_vars="all")
+    return joined.assign_coords(task=tasks)
+
+
+def _write(dataset: xr.Dataset, path: Path, packed: dict[str, dict[str, Any]]) -> None:
+    dataset.to_netcdf(path, engine="netcdf4", encoding={**ENCODING, **packed})

@@ -1,0 +1,199 @@
+"""Predictions of one task piece by piece, and the means of their statistics per initial time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from atmorep.config import Config
+from atmorep.errors import DataError
+from atmorep.evaluation.baselines import BASELINES
+from atmorep.evaluation.climatology import Climatology
+from atmorep.evaluation.statistics import STATISTICS, Array, Sample
+from atmorep.evaluation.tasks import Mask, Task, to_points
+from atmorep.evaluation.tiles import Tile, tiles
+from atmorep.grids import Grid
+from atmorep.inference.predictor import Predictor
+from atmorep.paths import Paths
+from atmorep.sampling.windows import Window, sample_generator, valid_starts
+from atmorep.store.reader import FieldReader
+from atmorep.timeaxis import Hours
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The scored part of one neighbourhood.
+
+    Attributes:
+        initial: number of the initial time.
+        tile: place.
+        target: what came, (step, level, row, column) with the scored steps only, physical units.
+        predictions: members by model, (member, step, level, row, column); one for a baseline.
+        climatology: like ``target``.
+        hidden: like ``target``; True where a point was hidden from the model, so that it is scored.
+    """
+
+    initial: int
+    tile: Tile
+    target: Array
+    predictions: dict[str, Array]
+    climatology: Array
+    hidden: Mask
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What all tasks of a field have in common.
+
+    Attributes:
+        config: the experiment.
+        field: ERA5 short name.
+        predictor: the model.
+        reader: the truth.
+        climatology: of the months of the test periods.
+    """
+
+    config: Config
+    field: str
+    predictor: Predictor
+    reader: FieldReader
+    climatology: Climatology
+
+    @cached_property
+    def tiles(self) -> list[Tile]:
+        """The neighbourhoods that cover the domain."""
+        return tiles(self.reader.grid, self.predictor.rows, self.predictor.columns)
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """First steps of the neighbourhoods in time: every ``evaluation.every_hours`` in each test period.
+
+        The first one begins with the period. Neighbourhoods that leave the period or lack an hour are
+        left out.
+        """
+        axis, available = self.reader.axis, self.reader.available()
+        every = self.config.evaluation.every_hours // axis.step
+        found: list[int] = []
+        for period in self.config.data.periods.test:
+            first = int(axis.index(np.datetime64(period.start, "h")))
+            valid = valid_starts(axis, [period], self.predictor.steps, available)
+            found += valid[(valid - first) % every == 0].tolist()
+        return found
+
+    def initial_times(self, task: Task) -> Hours:
+        """Initial times of all predictions of ``task``."""
+        return self.reader.axis.times()[np.array(self.starts, int) + task.initial_step]
+
+    def pieces(self, task: Task, initials: Sequence[int]) -> Iterator[Piece]:
+        """Predict the initial times with the given numbers, ``evaluation.batch_size`` pieces at a time.
+
+        Raises:
+            DataError: if the model predicts a value that is not finite.
+        """
+        todo = list(product(initials, range(len(self.tiles))))
+        size = self.config.evaluation.batch_size
+        for start in range(0, len(todo), size):
+            batch = todo[start : start + size]
+            masks = np.stack([self._mask(task, *place) for place in batch])
+            members = self.predictor.predict([self._window(*place) for place in batch], masks)
+            self._check(task, members, batch[0][0])
+            for (initial, number), mask, ensemble in zip(batch, masks, members, strict=True):
+                yield self._piece(task, initial, self.tiles[number], mask, ensemble)
+
+    def _window(self, initial: int, number: int) -> Window:
+        return Window(self.starts[initial], self.tiles[number].row, self.tiles[number].column)
+
+    def _mask(self, task: Task, initial: int, number: int) -> Mask:
+        """Hidden tokens: a function of seed, initial time and place."""
+        hours = int(self.initial_times(task)[initial].astype(np.int64)) % 2**32
+        tokens = (len(self.predictor.levels), *self.config.tokens(self.field).shape)
+        rng = sample_generator("evaluate", self.config.evaluation.seed, hours, number)
+        return task.strategy.select(tokens, rng)
+
+    def _check(self, task: Task, members: Array, initial: int) -> None:
+        if not np.isfinite(members).all():
+            raise DataError(
+                f"{Paths(self.config).model(self.field)}: the model of {self.field} predicts values that are "
+                f"not finite ({task.name}, initial time {self.initial_times(task)[initial]} or after); see "
+                "its training.csv, lower training.lr_max and train again"
+            )
+
+    def _piece(self, task: Task, initial: int, tile: Tile, mask: Mask, members: Array) -> Piece:
+        start, steps = self.starts[initial], list(task.steps)
+        rows, columns = tile.rows, tile.columns
+        values = self.reader.read(
+            start,
+            self.predictor.steps,
+            rows.start,
+            rows.stop - rows.start,
+            columns.start,
+            columns.stop - columns.start,
+        )
+        hidden = to_points(mask, self.predictor.token)[..., *tile.inner]
+        times = self.reader.axis.times(start, start + self.predictor.steps)
+        climatology = self.climatology.at(times, rows, columns)
+        predictions = {"atmorep": members[..., *tile.inner][:, steps]}
+        for name in task.baselines:
+            predictions[name] = BASELINES[name](values, hidden, climatology)[None, steps]
+        return Piece(initial, tile, values[steps], predictions, climatology[steps], hidden[steps])
+
+
+def regions(grid: Grid) -> dict[str, NDArray[np.float64]]:
+    """Area weights (row, column) of the regions that are scored, by name; zero outside."""
+    return {"domain": np.broadcast_to(grid.weights, grid.shape)}
+
+
+class Scores:
+    """Sums of the statistics of one task, filled piece by piece.
+
+    Attributes:
+        task: the task.
+        weight: sum of the area weights of scored points (region, initial, lead, level).
+        totals: weighted sums (model, statistic, region, initial, lead, level).
+    """
+
+    def __init__(self, task: Task, grid: Grid, initials: int, levels: int) -> None:
+        self.task = task
+        self._regions = regions(grid)
+        self._lead = np.array([[s in steps for s in task.steps] for _, steps in task.leads], float)
+        self.models = ("atmorep", *task.baselines)
+        shape = (len(self._regions), initials, len(task.leads), levels)
+        self.weight = np.zeros(shape)
+        self.totals = np.zeros((len(self.models), len(STATISTICS), *shape))
+
+    def add(self, piece: Piece) -> None:
+        """Add the statistics of one piece, at hidden points only."""
+        weights = np.stack([w[piece.tile.rows, piece.tile.columns] for w in self._regions.values()])
+        self.weight[:, piece.initial] += self._sum(weights, piece.hidden.astype(float))
+        for m, model in enumerate(self.models):
+            sample = Sample(piece.target, piece.predictions[model], piece.climatology)
+            for s, statistic in enumerate(STATISTICS.values()):
+                values = np.where(piece.hidden, statistic.compute(sample), 0)
+                self.totals[m, s, :, piece.initial] += self._sum(weights, values)
+
+    def _sum(self, weights: Array, values: Array) -> Array:
+        """Weighted sums (region, lead, level) of values (step, level, row, column)."""
+        steps = np.tensordot(weights, values, axes=([1, 2], [2, 3]))
+        return np.einsum("ks,gsl->gkl", self._lead, steps)
+
+    def means(self, initial_times: Hours, levels: Sequence[int]) -> xr.Dataset:
+        """Return the area means of all statistics per initial time; NaN where nothing was scored."""
+        dims = ("region", "init_time", "lead_time", "level")
+        with np.errstate(invalid="ignore"):
+            means = self.totals / self.weight
+        variables = {name: (("model", *dims), means[:, s]) for s, name in enumerate(STATISTICS)}
+        hours = np.array(self.task.lead_hours).astype("timedelta64[h]")
+        coordinates = {
+            "model": list(self.models),
+            "region": list(self._regions),
+            "init_time": initial_times.astype("datetime64[ns]"),
+            "lead_time": hours.astype("timedelta64[ns]"),
+            "level": list(levels),
+        }
+        return xr.Dataset({**variables, "weight": (dims, self.weight)}, coordinates)

@@ -1,0 +1,93 @@
+"""The stage ``evaluate``: score one field's model on the test periods."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from atmorep.artefacts import written_aside
+from atmorep.config import Config
+from atmorep.errors import DataError
+from atmorep.evaluation import climatology, output
+from atmorep.evaluation.bootstrap import block_length, resample_weights
+from atmorep.evaluation.metrics import table
+from atmorep.evaluation.scoring import Evaluation, Scores
+from atmorep.evaluation.tasks import Task, tasks
+from atmorep.inference.predictor import Predictor
+from atmorep.paths import Paths
+from atmorep.store.reader import FieldReader
+
+
+def evaluate(config: Config, field: str) -> None:
+    """Score the model of ``field`` on the test periods; writes ``Paths(config).evaluation(field)``.
+
+    The folder appears as a whole: ``metrics.csv``, ``statistics.nc``, ``maps.nc`` and
+    ``predictions/<task>.zarr``. Memory is bounded by ``evaluation.batch_size`` neighbourhoods of members,
+    whatever the domain and the period, but for the maps of one case a task.
+
+    Raises:
+        DataError: if no test period holds a neighbourhood without missing hours, or the model predicts
+            values that are not finite.
+        IntegrityError: if the model or the store is not there.
+    """
+    score(config, field, Predictor.load(config, field), FieldReader(config, field))
+
+
+def score(config: Config, field: str, predictor: Predictor, reader: FieldReader) -> None:
+    """Score ``predictor`` against ``reader``; see :func:`evaluate`."""
+    with written_aside(Paths(config).evaluation(field)) as folder:
+        folder.mkdir()
+        with TemporaryDirectory(dir=folder) as scratch:
+            means = climatology.compute(config, field, reader, Path(scratch) / "climatology.npy")
+            _score(Evaluation(config, field, predictor, reader, means), folder)
+
+
+def _score(evaluation: Evaluation, folder: Path) -> None:
+    if not evaluation.starts:
+        raise DataError(
+            f"{evaluation.field}: no neighbourhood of {evaluation.predictor.steps} steps fits into "
+            "data.periods.test without a missing hour; extend the periods or complete the source"
+        )
+    tables, means, cases = [], {}, {}
+    for task in tasks(evaluation.config, evaluation.field):
+        began = time.monotonic()
+        means[task.name] = _task(evaluation, task, folder)
+        cases[task.name] = output.case(evaluation, task, output.typical(means[task.name]))
+        tables.append(_table(evaluation, task, means[task.name]))
+        seconds = time.monotonic() - began
+        count = len(evaluation.starts)
+        print(f"{evaluation.field} {task.name}: {count} initial times, {seconds:.1f} s", flush=True)
+    pd.concat(tables).to_csv(folder / "metrics.csv", index=False, float_format="%.8g")
+    output.write_statistics(evaluation, means, folder / "statistics.nc")
+    output.write_maps(evaluation, cases, folder / "maps.nc")
+
+
+def _task(evaluation: Evaluation, task: Task, folder: Path) -> xr.Dataset:
+    """Score all initial times of one task and keep its predictions; returns the means per initial time."""
+    initials = range(len(evaluation.starts))
+    levels = evaluation.predictor.levels
+    scores = Scores(task, evaluation.reader.grid, len(initials), len(levels))
+    path = folder / "predictions" / f"{task.name}.zarr"
+    array = output.create_predictions(evaluation, task, path) if task.saved else None
+    for piece in evaluation.pieces(task, initials):
+        scores.add(piece)
+        if array is not None:
+            output.write_prediction(array, piece)
+    return scores.means(evaluation.initial_times(task), levels)
+
+
+def _table(evaluation: Evaluation, task: Task, means: xr.Dataset) -> pd.DataFrame:
+    """Metrics with intervals from blocks of consecutive initial times."""
+    settings = evaluation.config.evaluation
+    weights = resample_weights(
+        len(evaluation.starts),
+        block_length(settings.bootstrap_block_days, settings.every_hours),
+        settings.bootstrap_samples,
+        np.random.default_rng(settings.seed),
+    )
+    return table(task.name, evaluation.field, means, evaluation.predictor.tails, weights)

@@ -1,0 +1,155 @@
+"""Statistics of single forecasts, and metrics as functions of their means.
+
+The design is that of WeatherBench-X: a statistic is computed per grid point and averaged over area, per
+initial time; a metric is a function of means over initial times. So a metric of any subset or resample
+of initial times follows from what is kept, without the predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scoringrules
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Predictions of some states, all in the same physical unit.
+
+    Attributes:
+        target: what came (step, level, row, column).
+        members: the ensemble (member, step, level, row, column); one member for a deterministic model.
+        climatology: climatological mean of the same hours (step, level, row, column).
+    """
+
+    target: Array
+    members: Array
+    climatology: Array
+
+    @cached_property
+    def mean(self) -> Array:
+        """Mean of the ensemble."""
+        mean: Array = self.members.mean(axis=0)
+        return mean
+
+    @cached_property
+    def error(self) -> Array:
+        """Error of the ensemble's mean."""
+        return self.mean - self.target
+
+
+def fair_crps(target: Array, members: Array) -> Array:
+    """Fair kernel CRPS of an ensemble: mean |x_i - y| - sum |x_i - x_j| / (2 M (M - 1)).
+
+    Unbiased in the number of members (Ferro 2014, doi:10.1002/qj.2270; its form by probability-weighted
+    moments, Zamo and Naveau 2018, doi:10.1007/s11004-017-9709-7). The absolute error for one member.
+    Departures from the target are scored, so that large means cost no precision.
+
+    Args:
+        target: any shape.
+        members: the same with the members as an additional first axis.
+    """
+    departures = members - target
+    if len(members) == 1:
+        return np.abs(departures[0])
+    crps: Array = scoringrules.crps_ensemble(
+        np.zeros_like(target), departures, m_axis=0, estimator="pwm", backend="numpy"
+    )
+    return crps
+
+
+def variance(sample: Sample) -> Array:
+    """Unbiased variance of the ensemble; NaN for one member."""
+    if len(sample.members) == 1:
+        return np.full_like(sample.target, np.nan)
+    unbiased: Array = sample.members.var(axis=0, ddof=1)
+    return unbiased
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A quantity per grid point whose means are kept.
+
+    Attributes:
+        long_name: what it is.
+        power: power of the field's unit.
+        compute: from a sample to (step, level, row, column).
+    """
+
+    long_name: str
+    power: int
+    compute: Callable[[Sample], Array]
+
+
+STATISTICS: dict[str, Statistic] = {
+    "error": Statistic("error of the ensemble mean", 1, lambda s: s.error),
+    "absolute_error": Statistic("absolute error of the ensemble mean", 1, lambda s: np.abs(s.error)),
+    "squared_error": Statistic("squared error of the ensemble mean", 2, lambda s: s.error**2),
+    "crps": Statistic("fair kernel CRPS of the ensemble", 1, lambda s: fair_crps(s.target, s.members)),
+    "variance": Statistic("unbiased variance of the ensemble", 2, variance),
+    "squared_predicted_anomaly": Statistic(
+        "squared anomaly of the ensemble mean", 2, lambda s: (s.mean - s.climatology) ** 2
+    ),
+    "squared_target_anomaly": Statistic(
+        "squared anomaly of the target", 2, lambda s: (s.target - s.climatology) ** 2
+    ),
+    "anomaly_product": Statistic(
+        "product of the anomalies of ensemble mean and target",
+        2,
+        lambda s: (s.mean - s.climatology) * (s.target - s.climatology),
+    ),
+}
+"""Statistics by name; to add one, add a row."""
+
+Means = Mapping[str, Array]
+
+
+def rmse(means: Means, members: int) -> Array:
+    """Root of the mean squared error of the ensemble mean."""
+    return np.sqrt(means["squared_error"])
+
+
+def acc(means: Means, members: int) -> Array:
+    """Anomaly correlation of the ensemble mean, uncentred.
+
+    mean(f' o') / sqrt(mean(f'^2) mean(o'^2)) with f' and o' the departures of prediction and target from
+    the climatology and the means over area and initial times, as in WeatherBench-X; spatial means of the
+    anomalies are not removed (Wilks, Statistical Methods in the Atmospheric Sciences, "uncentered"
+    form). NaN where an anomaly vanishes, as for the climatology itself.
+    """
+    size = np.sqrt(means["squared_predicted_anomaly"] * means["squared_target_anomaly"])
+    return np.divide(means["anomaly_product"], size, out=np.full_like(size, np.nan), where=size > 0)
+
+
+def spread(means: Means, members: int) -> Array:
+    """Root of the mean unbiased variance of the ensemble."""
+    return np.sqrt(means["variance"])
+
+
+def spread_skill(means: Means, members: int) -> Array:
+    """Spread over RMSE times sqrt((M + 1) / M): 1 for a reliable ensemble of M members.
+
+    Fortin et al. 2014, doi:10.1175/JHM-D-14-0008.1: the RMSE of the mean of M members exceeds the spread
+    by this factor. NaN where the RMSE vanishes.
+    """
+    error = rmse(means, members)
+    inflated = np.sqrt((members + 1) / members) * spread(means, members)
+    return np.divide(inflated, error, out=np.full_like(error, np.nan), where=error > 0)
+
+
+METRICS: dict[str, Callable[[Means, int], Array]] = {
+    "rmse": rmse,
+    "mae": lambda means, members: means["absolute_error"],
+    "bias": lambda means, members: means["error"],
+    "acc": acc,
+    "crps": lambda means, members: means["crps"],
+    "spread": spread,
+    "spread_skill": spread_skill,
+}
+"""Metrics by the name they have in ``metrics.csv``; to add one, add a row."""

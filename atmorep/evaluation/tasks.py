@@ -1,0 +1,131 @@
+"""The zero-shot tasks: which tokens are hidden, which steps are scored, at which lead time.
+
+A task is one small object; to add one, write a function and list it in ``TASKS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from atmorep.config import Config
+from atmorep.masking import Mask, Masked, Strategy, TokenGrid
+from atmorep.sampling.tokens import Size
+
+
+@dataclass(frozen=True)
+class Task:
+    """One way to ask the model for something it cannot see.
+
+    Attributes:
+        name: as in ``metrics.csv``.
+        initial_step: step of the neighbourhood that is the initial time.
+        leads: lead times in hours, increasing, with the steps that are scored at each.
+        strategy: selects the tokens that are hidden; only their points are scored.
+        baselines: what the model is compared with; the first is the reference shown in the maps.
+        saved: True where a lead is one state of the whole domain, so that predictions are kept.
+    """
+
+    name: str
+    initial_step: int
+    leads: tuple[tuple[int, tuple[int, ...]], ...]
+    strategy: Strategy
+    baselines: tuple[str, ...]
+    saved: bool
+
+    @property
+    def lead_hours(self) -> tuple[int, ...]:
+        """Lead times in hours."""
+        return tuple(hours for hours, _ in self.leads)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """All scored steps, by lead time."""
+        return tuple(step for _, steps in self.leads for step in steps)
+
+
+@dataclass(frozen=True)
+class Times:
+    """Hides the same token steps always, at all places and levels.
+
+    Attributes:
+        first: first hidden token step.
+        stop: first token step that is visible again.
+    """
+
+    first: int
+    stop: int
+
+    def select(self, tokens: TokenGrid, rng: np.random.Generator) -> Mask:
+        """Select the steps; nothing is drawn."""
+        mask = np.zeros(tokens, bool)
+        mask[:, self.first : self.stop] = True
+        return mask
+
+
+def to_points(mask: Mask, size: Size) -> Mask:
+    """Spread a mask of tokens (level, time, latitude, longitude) over grid points.
+
+    Returns:
+        (step, level, row, column), the axes of the fields.
+    """
+    for axis, points in enumerate(size, start=1):
+        mask = mask.repeat(points, axis=axis)
+    return mask.swapaxes(0, 1)
+
+
+def reconstruction(config: Config, field: str) -> Task:
+    """Random tokens hidden, a share of ``evaluation.mask_ratio`` on each level.
+
+    All hidden points of a neighbourhood are scored together, at lead time 0; the initial time is the
+    middle step.
+    """
+    ratio, times = config.evaluation.mask_ratio, config.network.neighbourhood.time
+    scored = ((0, tuple(range(times))),)
+    names = ("linear", "persistence", "climatology")
+    return Task("reconstruction", times // 2, scored, Masked(ratio, ratio), names, saved=False)
+
+
+def forecast(config: Config, field: str) -> Task:
+    """The last tokens hidden, as many as cover the longest of ``evaluation.lead_hours``.
+
+    The initial time is the last visible step, right before the first hidden token.
+    """
+    token, step, tokens = config.token_size(field).time, config.data.time_step, config.tokens(field).time
+    leads = sorted(set(config.evaluation.lead_hours))
+    first = tokens + -leads[-1] // (token * step)
+    initial = first * token - 1
+    scored = tuple((hours, (initial + hours // step,)) for hours in leads)
+    return Task("forecast", initial, scored, Times(first, tokens), ("persistence", "climatology"), saved=True)
+
+
+def temporal_interpolation(config: Config, field: str) -> Task:
+    """The middle token step hidden.
+
+    Each of its steps is scored; lead times count from the last visible step before the gap, which is the
+    initial time.
+    """
+    token, step = config.token_size(field).time, config.data.time_step
+    middle = config.tokens(field).time // 2
+    initial = middle * token - 1
+    scored = tuple((k * step, (initial + k,)) for k in range(1, token + 1))
+    names = ("linear", "persistence", "climatology")
+    return Task("temporal_interpolation", initial, scored, Times(middle, middle + 1), names, saved=True)
+
+
+TASKS: tuple[tuple[Callable[[Config, str], Task], int], ...] = (
+    (reconstruction, 1),
+    (forecast, 2),
+    (temporal_interpolation, 3),
+)
+"""The tasks, each with the fewest token steps it makes sense with: a forecast needs a visible one
+before, an interpolation one on either side."""
+
+
+def tasks(config: Config, field: str) -> list[Task]:
+    """Return the tasks that the neighbourhood of ``field`` is long enough for."""
+    steps, leads = config.tokens(field).time, config.evaluation.lead_hours
+    possible = [make for make, fewest in TASKS if steps >= fewest]
+    return [make(config, field) for make in possible if leads or make is not forecast]
