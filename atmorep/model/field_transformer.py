@@ -14,6 +14,9 @@ from atmorep.model.tail import TailEnsemble
 from atmorep.sampling.info import FEATURES
 from atmorep.sampling.tokens import Size, interpolate_in_time
 
+DEPARTURE_GAIN = 0.05
+"""Initial size of departures from the first guess, in normalised units: training starts at the guess."""
+
 
 @dataclass(frozen=True)
 class FieldShape:
@@ -30,6 +33,24 @@ class FieldShape:
     dim: int
 
 
+class FirstGuess(nn.Module):
+    """Fills blank tokens by interpolation in time and tells the transformer how far it reached.
+
+    Not in the paper: with it the tails predict the departure from what is known without a network.
+    """
+
+    def __init__(self, shape: FieldShape) -> None:
+        super().__init__()
+        self.token_size = shape.token_size
+        self.distance = nn.Linear(2, shape.dim, bias=False)
+
+    def forward(self, source: Tensor, blank: Tensor) -> tuple[Tensor, Tensor]:
+        """Source (B, L, K, I, J, V) and mask to the filled tokens and a summand (B, N, D)."""
+        filled, distance = interpolate_in_time(source, blank, self.token_size)
+        hint: Tensor = self.distance(torch.log1p(distance.flatten(1, 4).to(source.dtype)))
+        return filled, hint
+
+
 class FieldTransformer(nn.Module):
     """p(y | x, α) of one field: embedding, encoder, decoder in U-Net order, tail ensemble.
 
@@ -40,15 +61,13 @@ class FieldTransformer(nn.Module):
 
     def __init__(self, shape: FieldShape, config: Network) -> None:
         super().__init__()
-        self.token_size = shape.token_size
-        self.first_guess = config.first_guess
         volume = shape.token_size[0] * shape.token_size[1] * shape.token_size[2]
         self.embedding = Embedding(volume, FEATURES, shape.dim, config.info_dim, shape.tokens)
         self.encoder = nn.ModuleList(EncoderBlock(shape.dim, config) for _ in range(config.encoder_blocks))
         self.decoder = nn.ModuleList(DecoderBlock(shape.dim, config) for _ in range(config.decoder_blocks))
-        self.tail = TailEnsemble(shape.dim, volume, config.tails)
-        if self.first_guess == "temporal":
-            self.blank_embedding = nn.Parameter(torch.zeros(shape.dim))
+        gain = 1.0 if config.first_guess == "none" else DEPARTURE_GAIN
+        self.tail = TailEnsemble(shape.dim, volume, config.tails, gain)
+        self.guess = FirstGuess(shape) if config.first_guess == "temporal" else None
 
     def forward(self, source: Tensor, info: Tensor, blank: Tensor) -> Tensor:
         """Predict every token.
@@ -62,21 +81,12 @@ class FieldTransformer(nn.Module):
             Members (B, L, K, I, J, M, V) in normalised units.
         """
         grid = source.shape[1:5]
-        guess = self._guess(source, blank)
-        x = self._encode_input(source if guess is None else guess, info, blank)
-        members = self.tail(self._transform(x)).unflatten(1, grid)
-        return members if guess is None else members + guess.unsqueeze(-2)
-
-    def _guess(self, source: Tensor, blank: Tensor) -> Tensor | None:
-        if self.first_guess == "none":
-            return None
-        return interpolate_in_time(source, blank, self.token_size)
-
-    def _encode_input(self, source: Tensor, info: Tensor, blank: Tensor) -> Tensor:
-        x: Tensor = self.embedding(source.flatten(1, 4), info.flatten(1, 4))
-        if self.first_guess == "none":
-            return x
-        return x + blank.flatten(1, 4).unsqueeze(-1) * self.blank_embedding
+        if self.guess is None:
+            x = self.embedding(source.flatten(1, 4), info.flatten(1, 4))
+            return self.tail(self._transform(x)).unflatten(1, grid)
+        filled, hint = self.guess(source, blank)
+        x = self.embedding(filled.flatten(1, 4), info.flatten(1, 4)) + hint
+        return self.tail(self._transform(x)).unflatten(1, grid) + filled.unsqueeze(-2)
 
     def _transform(self, x: Tensor) -> Tensor:
         """Encoder, then decoder blocks that attend to encoder blocks deepest first; (B, N, D)."""

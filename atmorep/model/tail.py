@@ -15,14 +15,15 @@ class TailEnsemble(nn.Module):
         dim: width D of the tokens.
         volume: grid points a token V.
         members: members M.
+        gain: factor of the initial weights.
     """
 
-    def __init__(self, dim: int, volume: int, members: int) -> None:
+    def __init__(self, dim: int, volume: int, members: int, gain: float = 1.0) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim, elementwise_affine=False)
         self.scale = nn.Parameter(torch.ones(members, dim))
         self.shift = nn.Parameter(torch.zeros(members, dim))
-        bound = 1 / math.sqrt(dim)
+        bound = gain / math.sqrt(dim)
         self.weight = nn.Parameter(torch.empty(members, dim, volume).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(members, volume).uniform_(-bound, bound))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ from atmorep.masking import Mask, Strategy, distort, draw_distortion
 from atmorep.sampling.info import token_information
 from atmorep.sampling.tokens import tokenise
 from atmorep.sampling.windows import Window, WindowSampler, sample_generator
-from atmorep.store.normalisation import Normalisation
-from atmorep.store.reader import FieldReader
 from atmorep.transforms import forward
+
+if TYPE_CHECKING:
+    from atmorep.store.normalisation import Normalisation
+    from atmorep.store.reader import FieldReader
 
 
 @dataclass

@@ -12,8 +12,8 @@ FEATURES = 10
 def token_information(
     times: NDArray[np.datetime64],
     levels: NDArray[np.float64],
-    latitude: NDArray[np.float64],
-    longitude: NDArray[np.float64],
+    latitude: NDArray[np.floating],
+    longitude: NDArray[np.floating],
     resolution: float,
 ) -> NDArray[np.float32]:
     """Return the information of all tokens of a batch.
@@ -54,7 +54,7 @@ def token_information(
     return np.stack([np.broadcast_to(p, shape) for p in parts], axis=-1).astype(np.float32)
 
 
-def _calendar(times: NDArray[np.datetime64]) -> tuple[NDArray[np.float64], ...]:
+def _calendar(times: NDArray[np.datetime64]) -> tuple[NDArray[np.floating], ...]:
     """Year, day of the year from 0 (with fraction) and hour of the day (with fraction)."""
     minutes = times.astype("datetime64[m]")
     years = minutes.astype("datetime64[Y]")

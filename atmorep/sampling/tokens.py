@@ -28,27 +28,38 @@ def per_point(hidden: Tensor, size: Size) -> Tensor:
     return detokenise(hidden.unsqueeze(-1).expand(*hidden.shape, volume), size)
 
 
-def interpolate_in_time(tokens: Tensor, hidden: Tensor, size: Size) -> Tensor:
-    """Fill hidden tokens by linear interpolation in time between visible ones at the same place.
+def interpolate_in_time(tokens: Tensor, blank: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+    """Fill blank tokens by linear interpolation in time between the others at the same place.
 
-    Before the first and after the last visible step the nearest one is repeated; where no token of
-    a place is visible the value is 0, the climatological mean of normalised data.
+    Before the first and after the last known step the nearest one is repeated; where no token of a
+    place is known the value is 0, the climatological mean of normalised data.
 
     Args:
-        tokens: (B, L, K, I, J, V), any content where hidden.
-        hidden: (B, L, K, I, J), True where a token must not be looked at.
+        tokens: (B, L, K, I, J, V), any content where blank.
+        blank: (B, L, K, I, J), True where a token is unknown.
         size: grid points a token.
 
     Returns:
-        (B, L, K, I, J, V); visible tokens unchanged.
+        The filled tokens (B, L, K, I, J, V), others unchanged, and the distances in token steps to the
+        nearest known token before and after (B, L, K, I, J, 2); K where there is none.
     """
     steps = size[0]
     series = tokens.unflatten(-1, (steps, -1)).permute(0, 1, 3, 4, 2, 5, 6).flatten(4, 5)  # B L I J T hw
-    visible = (~hidden).permute(0, 1, 3, 4, 2).repeat_interleave(steps, dim=-1)  # B L I J T
-    before, after, weight = _neighbours(visible)
-    known = visible.any(-1)[..., None, None]
-    filled = torch.lerp(_take(series, before), _take(series, after), weight.unsqueeze(-1)) * known
-    return filled.unflatten(4, (-1, steps)).permute(0, 1, 4, 2, 3, 5, 6).flatten(-2)
+    known = (~blank).permute(0, 1, 3, 4, 2)
+    before, after, weight = _neighbours(known.repeat_interleave(steps, dim=-1))
+    anything = known.any(-1)[..., None, None]
+    filled = torch.lerp(_take(series, before), _take(series, after), weight.unsqueeze(-1)) * anything
+    joined = filled.unflatten(4, (-1, steps)).permute(0, 1, 4, 2, 3, 5, 6).flatten(-2)
+    return joined, _distances(blank)
+
+
+def _distances(blank: Tensor) -> Tensor:
+    """Token steps to the nearest known token before and after (B, L, K, I, J, 2)."""
+    count = blank.shape[2]
+    index = torch.arange(count, device=blank.device).view(-1, 1, 1).expand(blank.shape)
+    before = torch.where(blank, -count, index).cummax(2).values
+    after = torch.where(blank, 2 * count, index).flip(2).cummin(2).values.flip(2)
+    return torch.stack([index - before, after - index], dim=-1).clamp(max=count)
 
 
 def _neighbours(visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:

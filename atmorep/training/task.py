@@ -1,0 +1,93 @@
+"""The pretraining task as Lightning sees it: loss, optimiser, schedule, moving average."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from atmorep.config import Config, Loss, Training
+from atmorep.losses import combined
+from atmorep.sampling.batches import Batch
+
+
+class PretrainTask(L.LightningModule):
+    """Predict the selected tokens of one field.
+
+    Args:
+        model: the field's transformer.
+        config: loss and training sections are used.
+        steps_per_epoch: optimiser steps an epoch.
+    """
+
+    def __init__(self, model: nn.Module, config: Config, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.model = model
+        self.loss_weights: Loss = config.loss
+        self.settings: Training = config.training
+        self.steps_per_epoch = steps_per_epoch
+        decay = config.training.ema_decay
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+
+    @property
+    def best_known(self) -> nn.Module:
+        """The model that is validated and kept: the moving average where there is one."""
+        averaged: nn.Module = self.average.module if self.average is not None else self.model
+        return averaged
+
+    def _members(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Members (n, M, V) and truth (n, V) of the n selected tokens."""
+        members = model(batch.source, batch.info, batch.blank)
+        return members[batch.selected].float(), batch.target[batch.selected]
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Return the loss of a batch; stops at the first that is not finite."""
+        loss = combined(*self._members(self.model, batch), self.loss_weights)
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.source))
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the average."""
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Log loss and root mean square error of the ensemble mean, in normalised units."""
+        members, target = self._members(self.best_known, batch)
+        size = len(batch.source)
+        self.log("val_loss", combined(members, target, self.loss_weights), batch_size=size, sync_dist=True)
+        self.log("val_mse", (members.mean(1) - target).square().mean(), batch_size=size, sync_dist=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with weight decay on matrices only, and the schedule by step."""
+        matrices = [p for p in self.model.parameters() if p.ndim > 1]
+        vectors = [p for p in self.model.parameters() if p.ndim < 2]
+        groups = [
+            {"params": matrices, "weight_decay": self.settings.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.settings.lr_max, betas=(0.9, 0.95))
+        factor = schedule(self.settings, self.steps_per_epoch)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def schedule(settings: Training, steps_per_epoch: int) -> Any:
+    """Return the factor of ``lr_max`` as a function of the step: warm-up, then decay."""
+    warmup = settings.warmup_epochs * steps_per_epoch
+    total = settings.epochs * steps_per_epoch
+    start, end = settings.lr_start / settings.lr_max, settings.lr_end / settings.lr_max
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return start + (1 - start) * step / warmup
+        if settings.schedule == "published":
+            return max(end, settings.decay_rate ** (-(step - warmup) / steps_per_epoch))
+        done = (step - warmup) / max(1, total - warmup)
+        return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    return factor
