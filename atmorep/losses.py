@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -50,17 +51,14 @@ def crps_gaussian(members: Tensor, target: Tensor) -> Tensor:
     return std * (z * torch.erf(z / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))
 
 
-ALMOST_FAIR = 0.95
-"""Weight of the fair against the empirical estimator in the training loss."""
-
-
-def crps_kernel(members: Tensor, target: Tensor, fairness: float = ALMOST_FAIR) -> Tensor:
-    """Kernel CRPS: mean |x_i - y| - c Σ_{i,j} |x_i - x_j| / 2, almost fair.
+def crps_kernel(members: Tensor, target: Tensor, fairness: float) -> Tensor:
+    """Kernel CRPS of the ensemble: mean |x_i - y| - c Σ_{i,j} |x_i - x_j| / 2.
 
     c is 1 / (M (M - 1)) in the fair (Ferro 2014, doi:10.1002/qj.2270) and 1 / M² in the empirical
-    estimator. Tails are no random draws: under the fair one alone a member can leave the others at no
-    cost (Lang et al. 2024, arXiv 2412.15832), so the two are mixed. The double sum is taken over sorted
-    members, O(M log M): Σ_{i<j} (x_j - x_i) = Σ_k (2 k - M + 1) x_k for k = 0 … M - 1.
+    estimator. The fair one suits members drawn at random; under it a tail, which is a function and no
+    draw, can leave the others at no cost (Lang et al. 2024, arXiv 2412.15832). Under the empirical one
+    the tails become quantiles. The double sum is taken over sorted members, O(M log M):
+    Σ_{i<j} (x_j - x_i) = Σ_k (2 k - M + 1) x_k for k = 0 … M - 1.
 
     Args:
         members: (..., M, V).
@@ -79,7 +77,8 @@ TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse_ensemble": mse_ensemble,
     "statistical": statistical,
     "crps_gaussian": crps_gaussian,
-    "crps_kernel": crps_kernel,
+    "crps_fair": partial(crps_kernel, fairness=1.0),
+    "crps_empirical": partial(crps_kernel, fairness=0.0),
 }
 
 

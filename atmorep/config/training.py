@@ -18,8 +18,10 @@ class Loss(Section):
     """Published statistical loss |1 - G(y)|^2 with its sqrt(sigma) penalty."""
     crps_gaussian: float = Field(default=0.0, ge=0)
     """Closed-form CRPS of the Gaussian with the ensemble's mean and standard deviation."""
-    crps_kernel: float = Field(default=0.0, ge=0)
-    """Fair kernel CRPS of the ensemble."""
+    crps_fair: float = Field(default=0.0, ge=0)
+    """Fair kernel CRPS of the ensemble, for members that are random draws."""
+    crps_empirical: float = Field(default=0.0, ge=0)
+    """Empirical kernel CRPS of the ensemble: the tails become quantiles."""
 
     @model_validator(mode="after")
     def _any(self) -> Loss:
