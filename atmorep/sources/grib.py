@@ -173,6 +173,20 @@ def verify_grid(message: Message, grid: Grid) -> None:
             raise DataError(f"{message}: cannot be decoded ({error}); fetch the file again") from None
 
 
+def accumulation_hours(message: Message) -> int:
+    """Return over how many hours the values of an accumulated field are summed.
+
+    Raises:
+        DataError: if the header says no steps.
+    """
+    with _handle(read(message), str(message)) as handle:
+        try:
+            start, end = (eccodes.codes_get(handle, k, ktype=int) for k in ("startStep", "endStep"))
+        except eccodes.CodesInternalError as error:
+            raise DataError(f"{message}: its steps cannot be read ({error}); fetch the file again") from None
+    return int(end - start)
+
+
 def _order(handle: int, message: Message, grid: Grid) -> tuple[bool, int]:
     """Return whether rows run south to north, and the column at which ``grid`` starts."""
     kind = eccodes.codes_get(handle, "gridType", ktype=str)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorstore as ts
+from numpy.typing import NDArray
 
 from atmorep.errors import IntegrityError
 
@@ -13,7 +15,8 @@ from atmorep.errors import IntegrityError
 def open_array(store: Path, field: str, *, cache_bytes: int = 0, threads: int = 1) -> Any:
     """Open the array of ``field``, dimensions (time, level, latitude, longitude), for reading and writing.
 
-    A shard is written aside and renamed, so that nobody meets half of one.
+    A shard is written aside and renamed, so that nobody meets half of one; flushing it to the disk is
+    left to the caller.
 
     Args:
         store: the Zarr store.
@@ -29,6 +32,7 @@ def open_array(store: Path, field: str, *, cache_bytes: int = 0, threads: int = 
             "cache_pool": {"total_bytes_limit": cache_bytes},
             "data_copy_concurrency": {"limit": threads},
             "file_io_concurrency": {"limit": threads},
+            "file_io_sync": False,
         }
     )
     spec = {
@@ -41,3 +45,18 @@ def open_array(store: Path, field: str, *, cache_bytes: int = 0, threads: int = 
         return ts.open(spec, context=context, open=True).result()
     except ValueError as error:
         raise IntegrityError(f"{store}/{field}: cannot be opened ({error}); run 'atmorep layout'") from None
+
+
+def read(window: Any) -> NDArray[np.float32]:
+    """Return the values of a window of an array.
+
+    Raises:
+        IntegrityError: naming the shard, if it is truncated or its checksum does not fit.
+    """
+    try:
+        values: NDArray[np.float32] = window.read().result()
+        return values
+    except ValueError as error:
+        raise IntegrityError(
+            f"{error}; find out with 'atmorep verify', then rerun 'atmorep convert'"
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ def convert(config: Config, field: str, span: str) -> None:
     missing = _missing(files, days.hours(config.data.time_step))
     conversion = _Conversion(config, field, files, missing)
     shards = conversion.write(days)
+    os.sync()  # shards before their manifest; once for all, since each on its own takes far longer
     manifest = {
         "field": field,
         "span": str(days),
@@ -114,9 +116,11 @@ class _Conversion:
             values = file.read(time)
             lowest, highest = float(values.min()), float(values.max())
             check_floor(spec, lowest, file, time)
-            step = rounding_step(file.step(time))
+            # A constant field has nothing to gain from rounding, and its header may say any step.
+            step = rounding_step(file.step(time)) if lowest < highest else 0.0
             round_to(values, step, out=level)
-            self.tolerance = max(self.tolerance, tolerance(step, max(-lowest, highest)))
+            if values.dtype != np.float32 or step:
+                self.tolerance = max(self.tolerance, tolerance(step, max(-lowest, highest)))
 
 
 def check_floor(field: Field, lowest: float, file: RawFile, time: np.datetime64) -> None:

@@ -82,7 +82,10 @@ def create(config: Config, field: str) -> None:
     """
     paths = Paths(config)
     with _exclusive(paths.store_folder / "layout.lock"):
-        root = zarr.open_group(paths.store, mode="a", zarr_format=3, attributes=_root_attributes(config))
+        # Not through consolidated metadata: it would hide what is created here.
+        root = zarr.open_group(
+            paths.store, mode="a", zarr_format=3, use_consolidated=False, attributes=_root_attributes(config)
+        )
         _create_array(root, config, field)
         _extend(root, config)
         with warnings.catch_warnings():  # zarr-python 3 warns that v3 does not specify it yet

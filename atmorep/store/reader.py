@@ -9,7 +9,7 @@ from atmorep.artefacts import read_json
 from atmorep.config import Config
 from atmorep.grids import Grid
 from atmorep.paths import Paths
-from atmorep.store.arrays import open_array
+from atmorep.store.arrays import open_array, read
 from atmorep.timeaxis import TimeAxis, data_spans
 
 CACHE_BYTES = 256 * 2**20
@@ -63,6 +63,7 @@ class FieldReader:
 
         Raises:
             IndexError: if the window leaves the time axis or the grid.
+            IntegrityError: if a shard is corrupted.
         """
         height, width = self.grid.shape
         first = column % width if self.grid.periodic else column
@@ -75,10 +76,8 @@ class FieldReader:
             )
         window = self._array[start : start + steps, :, row : row + rows]
         if not wrapped:
-            values: NDArray[np.float32] = window[..., first : first + columns].read().result()
-            return values
-        pieces = [window[..., first:].read(), window[..., :wrapped].read()]
-        return np.concatenate([piece.result() for piece in pieces], axis=3)
+            return read(window[..., first : first + columns])
+        return np.concatenate([read(window[..., first:]), read(window[..., :wrapped])], axis=3)
 
     def available(self) -> NDArray[np.bool_]:
         """Return (axis.size,) True where the hour is in the store and not recorded as missing."""

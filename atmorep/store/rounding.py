@@ -33,7 +33,7 @@ def round_to(values: NDArray[np.floating], step: float, out: NDArray[np.float32]
 
 
 def tolerance(step: float, largest: float) -> float:
-    """Bound of the error of :func:`round_to` for values up to ``largest`` in magnitude.
+    """Bound of the error of :func:`round_to` for float64 values up to ``largest`` in magnitude.
 
     Half a step, and half a unit in the last place of float32 where that does not resolve the step.
     """

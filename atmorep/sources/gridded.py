@@ -1,0 +1,264 @@
+"""Fields in NetCDF or Zarr: names, units, coordinates and packing as ERA5 has had them over the years."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from atmorep.errors import DataError
+from atmorep.fields import Field
+from atmorep.grids import Grid
+from atmorep.timeaxis import Hours
+
+_TIME = ("valid_time", "time")
+_LATITUDE = ("latitude", "lat")
+_LONGITUDE = ("longitude", "lon")
+_LEVEL = {
+    "model": ("model_level", "hybrid", "level"),
+    "pressure": ("pressure_level", "isobaricInhPa", "plev", "level"),
+}
+_PRESSURE_UNITS = {"hPa": 1.0, "millibars": 1.0, "mbar": 1.0, "mb": 1.0, "Pa": 0.01}
+
+_CONVERSIONS: dict[tuple[str, str], tuple[float, float]] = {
+    ("hPa", "Pa"): (100.0, 0.0),
+    ("millibars", "Pa"): (100.0, 0.0),
+    ("mbar", "Pa"): (100.0, 0.0),
+    ("degC", "K"): (1.0, 273.15),
+    ("celsius", "K"): (1.0, 273.15),
+    ("Celsius", "K"): (1.0, 273.15),
+    ("C", "K"): (1.0, 273.15),
+    ("kelvin", "K"): (1.0, 0.0),
+    ("mm", "m"): (1e-3, 0.0),
+    ("cm", "m"): (1e-2, 0.0),
+    ("m of water equivalent", "m"): (1.0, 0.0),
+    ("g kg-1", "kg kg-1"): (1e-3, 0.0),
+    ("1", "kg kg-1"): (1.0, 0.0),
+    ("J kg-1", "m2 s-2"): (1.0, 0.0),
+    ("hPa s-1", "Pa s-1"): (100.0, 0.0),
+    ("mm", "kg m-2"): (1.0, 0.0),
+}
+"""Factor and offset from one unit to another, where the name leaves no doubt."""
+
+_TOLERANCE = 2e-3
+"""Degrees by which a coordinate may be off: old files have three decimals."""
+
+
+def canonical_units(text: str) -> str:
+    """Return ``text`` with exponents written plainly: ``m**2 s**-2``, ``m^2/s^2`` become ``m2 s-2``."""
+    text = re.sub(r"\*\*|\^", "", text.strip())
+    first, *divisors = (part.strip() for part in text.split("/"))
+    inverse = [re.sub(r"^([A-Za-z]+)(\d*)$", lambda m: f"{m[1]}-{m[2] or 1}", d) for d in divisors]
+    return " ".join([first, *inverse])
+
+
+def conversion(units: str | None, field: Field, where: str) -> tuple[float, float]:
+    """Return factor and offset from ``units`` to the unit of ``field``.
+
+    Raises:
+        DataError: naming ``where``, if there is no unit or no conversion without doubt.
+    """
+    have, want = canonical_units(units or ""), canonical_units(field.units)
+    if have == want:
+        return 1.0, 0.0
+    try:
+        return _CONVERSIONS[have, want]
+    except KeyError:
+        raise DataError(
+            f"{where}: its unit '{units or ''}' is not {field.units} and cannot be converted without doubt; "
+            "correct the attribute 'units' or the data"
+        ) from None
+
+
+class GriddedFile:
+    """One field in one NetCDF file or Zarr store."""
+
+    def __init__(self, path: Path, field: Field, level_type: str) -> None:
+        """Open ``path`` and find ``field`` on levels of ``level_type`` in it.
+
+        Raises:
+            DataError: if it cannot be opened, lacks the field, or has units that cannot be converted.
+        """
+        self.path, self.field, self.level_type = path, field, level_type
+        self.where = f"{path}, field {field.name}"
+        try:
+            engine = "zarr" if path.suffix == ".zarr" else "netcdf4"
+            self._file = xr.open_dataset(path, engine=engine, cache=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); fetch the file again") from None
+        variable = self._file[self._variable_name()]
+        self._scale = conversion(variable.attrs.get("units"), field, self.where)
+        self.packing = abs(float(variable.encoding.get("scale_factor") or 0)) * self._scale[0]
+        self._time = self._name(variable, _TIME, "time")
+        self._variable = self._one_version(variable)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _variable_name(self) -> str:
+        names = (*self.field.all_names, f"var{self.field.param_id}")
+        found = [name for name in names if name in self._file.data_vars]
+        if not found:
+            held = ", ".join(str(name) for name in self._file.data_vars)
+            raise DataError(f"{self.where}: no variable {' or '.join(names)}; the file holds {held}")
+        number = self._file[found[0]].attrs.get("GRIB_paramId", self.field.param_id)
+        if int(number) not in (self.field.param_id, *self.field.alias_param_ids):
+            raise DataError(
+                f"{self.where}: variable {found[0]} has paramId {number}, not {self.field.param_id}; "
+                "correct source.pattern or the file"
+            )
+        return found[0]
+
+    def _name(self, variable: Any, names: tuple[str, ...], what: str) -> str:
+        for name in names:
+            if name in variable.dims and name in variable.coords:
+                return name
+        raise DataError(
+            f"{self.where}: has no {what} dimension {' or '.join(names)} with a coordinate, but "
+            f"{', '.join(str(d) for d in variable.dims)}; bring it to ERA5's form"
+        )
+
+    def _one_version(self, variable: Any) -> Any:
+        """Merge the dimension ``expver`` of old files: final data (1), else preliminary (5)."""
+        if "expver" not in variable.dims:
+            return variable
+        final, *others = (
+            variable.isel(expver=i, drop=True) for i in np.argsort(variable["expver"].to_numpy())
+        )
+        for other in others:
+            final = final.fillna(other)
+        return final
+
+    @cached_property
+    def times(self) -> Hours:
+        """Valid times (n,), in the file's order, datetime64[h].
+
+        Raises:
+            DataError: if one is not a full hour.
+        """
+        stamps = self._file[self._time].to_numpy()
+        if not np.issubdtype(stamps.dtype, np.datetime64):
+            raise DataError(f"{self.where}: its times are no dates of the Gregorian calendar; correct them")
+        hours: Hours = stamps.astype("datetime64[h]")
+        odd = np.flatnonzero(hours.astype(stamps.dtype) != stamps)
+        if odd.size:
+            raise DataError(f"{self.where}: {stamps[odd[0]]} is no full hour; correct the time coordinate")
+        return hours
+
+    def versions(self, indices: NDArray[np.int64]) -> set[str]:
+        """Experiment versions of the times at ``indices``, where the file says them."""
+        if "expver" not in self._file.variables:
+            return set()
+        expver = self._file["expver"]
+        if expver.ndim == 0:
+            return {str(expver.item())}
+        if expver.dims == (self._time,):
+            return {str(v) for v in expver.to_numpy()[indices]}
+        return self._versions_by_value(indices)
+
+    def _versions_by_value(self, indices: NDArray[np.int64]) -> set[str]:
+        """Versions of old files, where a dimension ``expver`` holds NaN for all but one."""
+        variable = self._file[self._variable_name()]
+        others = [d for d in variable.dims if d not in ("expver", self._time)]
+        corner = variable.isel(dict.fromkeys(others, 0)).isel({self._time: indices})
+        held = corner.notnull().any(self._time)
+        return {str(v) for v in variable["expver"].to_numpy()[held.to_numpy()]}
+
+    def at_level(self, level: int, *, named_by_path: bool) -> Any:
+        """Return the variable at one level, with dimensions time, latitude and longitude only.
+
+        Args:
+            level: number, hPa, or 0 at the surface.
+            named_by_path: the file's name says the level, so that a coordinate is not needed.
+
+        Raises:
+            DataError: if the file lacks the level, or has a further dimension.
+        """
+        chosen = self._variable if self.field.surface else self._select(level, named_by_path)
+        space = [self._name(chosen, n, w) for n, w in ((_LATITUDE, "latitude"), (_LONGITUDE, "longitude"))]
+        extra = [d for d in chosen.dims if d not in (self._time, *space)]
+        long = [f"{d} ({chosen.sizes[d]})" for d in extra if chosen.sizes[d] > 1]
+        if long:
+            raise DataError(
+                f"{self.where}: has the dimension {', '.join(long)} besides time and space; select one"
+            )
+        return chosen.squeeze(extra, drop=True).transpose(self._time, *space)
+
+    def _select(self, level: int, named_by_path: bool) -> Any:
+        for name in _LEVEL[self.level_type]:
+            if name not in self._variable.coords or not self._is_level(name):
+                continue
+            coordinate = self._variable[name]
+            units = str(coordinate.attrs.get("units", "hPa"))
+            factor = _PRESSURE_UNITS.get(units, 1.0) if self.level_type == "pressure" else 1.0
+            values = np.atleast_1d(coordinate.to_numpy().astype(np.float64)) * factor
+            index = np.flatnonzero(np.abs(values - level) < 1e-3)
+            if index.size != 1:
+                held = ", ".join(f"{v:g}" for v in values)
+                raise DataError(
+                    f"{self.where}: lacks {self.level_type} level {level}; it holds {held}: correct "
+                    "data.levels.values"
+                )
+            return self._variable.isel({name: int(index[0])}) if coordinate.ndim else self._variable
+        if named_by_path:
+            return self._variable
+        raise DataError(
+            f"{self.where}: has no coordinate of {self.level_type} levels "
+            f"({' or '.join(_LEVEL[self.level_type])}); correct data.levels.type or the file"
+        )
+
+    def _is_level(self, name: str) -> bool:
+        """Tell pressure from model levels where both may be called ``level``."""
+        pressure = str(self._variable[name].attrs.get("units", "")) in _PRESSURE_UNITS
+        return name != "level" or pressure == (self.level_type == "pressure")
+
+    def order(self, variable: Any, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the rows and columns of ``variable`` that make up ``grid``.
+
+        Raises:
+            DataError: if it is on another grid.
+        """
+        latitude, longitude = (variable[d].to_numpy().astype(np.float64) for d in variable.dims[1:])
+        rows = np.abs(latitude[None] - grid.latitude[:, None])
+        columns = np.abs((longitude[None] - grid.longitude[:, None] + 180) % 360 - 180)
+        fits = (latitude.size, longitude.size) == grid.shape
+        if not fits or max(rows.min(1).max(), columns.min(1).max()) > _TOLERANCE:
+            raise DataError(
+                f"{self.where}: its grid of {latitude.size} x {longitude.size} points from {latitude[0]:g}N "
+                f"{longitude[0]:g}E to {latitude[-1]:g}N {longitude[-1]:g}E is not data.grid "
+                f"({grid.shape[0]} x {grid.shape[1]} from {grid.north:g}N {grid.west:g}E by "
+                f"{grid.resolution:g}); correct data.grid or the file"
+            )
+        return rows.argmin(1), columns.argmin(1)
+
+    def read(
+        self, variable: Any, indices: Sequence[int], order: tuple[NDArray[np.int64], NDArray[np.int64]]
+    ) -> NDArray[np.float32]:
+        """Return values (times, rows, columns) of ``variable`` in the field's unit; NaN where there are none.
+
+        Args:
+            variable: from :meth:`at_level`.
+            indices: of the times wanted.
+            order: from :meth:`order`.
+
+        Raises:
+            DataError: if they cannot be decoded.
+        """
+        try:
+            values = variable.isel({self._time: list(indices)}).to_numpy().astype(np.float64)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(
+                f"{self.where}, {self.times[indices[0]]}:00 to {self.times[indices[-1]]}:00: cannot be "
+                f"decoded ({error}); fetch the file again"
+            ) from None
+        factor, offset = self._scale
+        rows, columns = order
+        converted: NDArray[np.float32] = (values[:, rows][..., columns] * factor + offset).astype(np.float32)
+        return converted
