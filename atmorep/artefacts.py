@@ -25,7 +25,8 @@ def written_aside(target: Path) -> Iterator[Path]:
     _remove(aside)
     try:
         yield aside
-        _sync(aside)
+        for entry in [aside, *(aside.rglob("*") if aside.is_dir() else ())]:
+            _sync(entry)
         if aside.is_dir():
             _remove(target)
         os.replace(aside, target)
@@ -42,13 +43,12 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Flush ``path`` (a folder: its entries and all files below) to the disk."""
-    for entry in [path, *(path.rglob("*") if path.is_dir() else ())]:
-        handle = os.open(entry, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    """Flush a file, or the entries of a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(target: Path, text: str) -> None:
