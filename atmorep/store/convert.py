@@ -19,6 +19,7 @@ from atmorep.grids import Grid
 from atmorep.paths import Paths
 from atmorep.sources import raw
 from atmorep.sources.raw import RawFile, open_raw
+from atmorep.store import layout
 from atmorep.store.arrays import open_array
 from atmorep.store.layout import shard_path
 from atmorep.store.rounding import round_to, rounding_step, tolerance
@@ -36,9 +37,9 @@ def convert(config: Config, field: str, span: str) -> None:
 
     Raises:
         DataError: naming file, message and field, if the raw files are not what they should be.
-        IntegrityError: if the array is absent or too short.
     """
     days, paths = Span.parse(span), Paths(config)
+    layout.create(config, field)
     files = [open_raw(config, field, level, days) for level in config.store_levels(field)]
     missing = _missing(files, days.hours(config.data.time_step))
     conversion = _Conversion(config, field, files, missing)

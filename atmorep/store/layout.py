@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from atmorep import __version__
-from atmorep.artefacts import write_json
+from atmorep.artefacts import read_json, write_json
 from atmorep.config import Config
 from atmorep.fields import field as known_field
 from atmorep.grids import Grid
@@ -79,9 +79,14 @@ def create(config: Config, field: str) -> None:
 
     What is there stays: repeating it changes nothing, a longer period only grows the time axis (of
     all fields, so that the store opens as one data set). Jobs for several fields may run at once.
+
+    Every conversion begins with it: as a job of its own, a longer period would run it again, and
+    with it all that was converted below it.
     """
     paths = Paths(config)
     with _exclusive(paths.store_folder / "layout.lock"):
+        if _fits(paths, config, field):
+            return
         # Not through consolidated metadata: it would hide what is created here.
         root = zarr.open_group(
             paths.store, mode="a", zarr_format=3, use_consolidated=False, attributes=_root_attributes(config)
@@ -91,7 +96,15 @@ def create(config: Config, field: str) -> None:
         with warnings.catch_warnings():  # zarr-python 3 warns that v3 does not specify it yet
             warnings.simplefilter("ignore")
             zarr.consolidate_metadata(paths.store)
-    write_json(paths.layout(field), _describe(config, field))
+        write_json(paths.layout(field), _describe(config, field))
+
+
+def _fits(paths: Paths, config: Config, field: str) -> bool:
+    """True if the array of ``field`` is there, complete and long enough."""
+    described, array = paths.layout(field), paths.store / field / "zarr.json"
+    if not (described.exists() and array.exists()):
+        return False
+    return bool(read_json(described)["shape"][0] >= TimeAxis.of(config.data).size)
 
 
 @contextmanager

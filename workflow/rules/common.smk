@@ -10,7 +10,7 @@ from atmorep.config import parse as validated  # Snakemake has a parse() of its 
 from atmorep.errors import AtmoRepError
 from atmorep.paths import Paths
 from atmorep.sources import open_source
-from atmorep.timeaxis import Span, TimeAxis, data_spans, spans, training_spans
+from atmorep.timeaxis import Span, data_spans, spans, training_spans
 
 
 def check_source(source):
@@ -74,11 +74,6 @@ def raw_of(wildcards):
     """Raw files of all levels of a field in the store."""
     levels = CONFIG.store_levels(wildcards.field)
     return [PATHS.raw(wildcards.field, level, wildcards.span) for level in levels]
-
-
-def layout_of(wildcards):
-    """Empty array of a field; making it anew (a longer time axis) leaves its parts as they are."""
-    return ancient(PATHS.layout(wildcards.field))
 
 
 def part_around(wildcards):

@@ -1,32 +1,9 @@
 """Raw files to the Zarr store, month by month, and the proof that both say the same."""
 
 
-rule layout:
-    output:
-        PATHS.layout("{field}"),
-    log:
-        LOGS / "layout" / "{field}.log",
-    benchmark:
-        BENCHMARKS / "layout" / "{field}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=10,
-    params:
-        config=resolved_config,
-        times=TimeAxis.of(CONFIG.data).size,
-    message:
-        "Lay out {wildcards.field} in the store"
-    shell:
-        "atmorep layout --config {params.config:q} --field {wildcards.field:q} 2>&1 | tee {log:q}"
-
-
 rule convert:
     input:
-        raw=raw_of,
-        layout=layout_of,
+        raw_of,
     output:
         PATHS.part("{field}", "{span}"),
     log:
