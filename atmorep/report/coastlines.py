@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Line = NDArray[np.float32]
 
-_LAND, _LAKE = 1, 2  # levels of the shoreline hierarchy
+_LAND, _LAKE, _ICE = 1, 2, 5  # levels of the hierarchy; 5 is the ice front of Antarctica
 _LAKE_KM2 = 5_000.0  # smaller lakes clutter a weather map
 
 
@@ -26,7 +26,7 @@ def _shorelines(detail: str) -> tuple[Line, ...]:
     lines = []
     for row in (folder / f"gshhsmeta_{detail}.dat").read_text().splitlines():
         level, area, count, _, _, offset = (float(x) for x in row.split()[:6])
-        if level == _LAND or (level == _LAKE and area > _LAKE_KM2):
+        if level in (_LAND, _ICE) or (level == _LAKE and area > _LAKE_KM2):
             start = int(offset) // 8  # two float32 a point
             lines.extend(_pieces(points[start : start + int(count)]))
     return tuple(lines)
@@ -40,7 +40,8 @@ def _pieces(line: Line) -> list[Line]:
     return [piece for piece in np.split(line, cuts) if len(piece) > 1]
 
 
-def coastlines(west: float, east: float, south: float, north: float) -> list[Line]:
+@cache
+def coastlines(west: float, east: float, south: float, north: float) -> tuple[Line, ...]:
     """Return shorelines that touch a box, in longitudes that continue the box's own.
 
     Args:
@@ -61,5 +62,5 @@ def coastlines(west: float, east: float, south: float, north: float) -> list[Lin
         for turn in (-360, 0, 360):
             low, high = line[:, 0].min() + turn, line[:, 0].max() + turn
             if low <= east and high >= west:
-                found.append(line + np.float32([turn, 0]))
-    return found
+                found.append(line + np.array([turn, 0], np.float32))
+    return tuple(found)

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from atmorep.report import units
 from atmorep.report.skill import Scores
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.spines.top": False,
@@ -25,7 +27,6 @@ STYLE = {
     "axes.grid": True,
     "grid.color": "0.88",
     "legend.frameon": False,
-    "figure.constrained_layout.use": True,
     "svg.hashsalt": "atmorep",  # the same figure gives the same bytes
 }
 
@@ -62,6 +63,29 @@ class Picture:
         return f"data:{media};base64,{base64.b64encode(self.data).decode()}"
 
 
+def panels(rows: int, columns: int, height: float, legend: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure of plots in a grid, with margins in inches: quicker than a layout found by trial.
+
+    Args:
+        rows: rows of plots.
+        columns: columns of plots.
+        height: height of a plot in inches.
+        legend: leave room for a legend above.
+    """
+    left, below, above, width = 0.65, 0.5, 0.4 if legend else 0.12, 8.4
+    tall = rows * (height + below) + above
+    figure = Figure(figsize=(width, tall))
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - 0.1 / width,
+        bottom=below / tall,
+        top=1 - above / tall,
+        wspace=left * columns / (width - left * columns) * 1.25,
+        hspace=below / height,
+    )
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
 def save(figure: Figure, name: str, alt: str, caption: str) -> Picture:
     """Render ``figure`` in the format its name says."""
     buffer, kind = io.BytesIO(), name.rsplit(".", 1)[1]
@@ -87,14 +111,12 @@ def skill_by_lead(scores: Scores, level: int) -> Picture:
     """Scores against lead time with 95 % intervals, at one level."""
     shown = [name for name in _PANELS if name in scores.metrics]
     with rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 3.0 * ((len(shown) + 1) // 2) + 0.4))
-        axes = list(figure.subplots((len(shown) + 1) // 2, 2, squeeze=False).flat)
+        figure, axes = panels((len(shown) + 1) // 2, 2, 2.2)
         for axis, name in zip(axes, shown, strict=False):
             _lead_panel(axis, scores, name, level)
         for axis in axes[len(shown) :]:
             axis.set_visible(False)
-        first = figure.axes[0].get_legend_handles_labels()
-        figure.legend(*first, loc="outside upper center", ncols=5)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=5)
     what = f"{units.title(scores.field)}, {scores.title.lower()}, {scores.level(level)}"
     name = f"{scores.field.name}-{scores.task}-{level}-skill.svg"
     alt = (
@@ -146,31 +168,70 @@ def _ends(scores: Scores, level: int) -> str:
 
 def skill_by_level(scores: Scores) -> Picture:
     """Scores of a task with one lead time, level by level, with 95 % intervals."""
-    shown = [name for name in ("rmse", "acc") if name in scores.metrics]
-    levels, lead, region = scores.levels, scores.leads[0], scores.regions[0]
+    shown = [name for name in _PANELS[:2] if name in scores.metrics]
     with rc_context({**STYLE, "axes.grid.axis": "x"}):
-        figure = Figure(figsize=(8.4, 1.3 + 0.55 * len(levels)))
-        for axis, name in zip(figure.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
-            for place, model in enumerate(scores.models):
-                for row, level in enumerate(levels):
-                    found = scores.curve(model, name, level, region)
-                    found = found[found["lead_hours"] == lead]
-                    style = {**_line(model), "linestyle": "none"}
-                    if row:
-                        style["label"] = "_"
-                    height = np.full(len(found), row + 0.16 * (place - (len(scores.models) - 1) / 2))
-                    axis.errorbar(found["value"], height, xerr=_bars(found), capsize=2.5, **style)
-            axis.set_yticks(range(len(levels)), [scores.level(level) for level in levels])
-            axis.set_ylim(len(levels) - 0.5, -0.5)
-            axis.set_xlabel(scores.heading(name))
-            if name == "rmse":
-                axis.set_xlim(left=0)
-        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        figure, axes = panels(1, len(shown), 0.5 + 0.5 * len(scores.levels))
+        for axis, name in zip(axes, shown, strict=True):
+            _level_panel(axis, scores, name)
+        for axis in axes[1:]:
+            axis.tick_params(labelleft=False)
+        figure.subplots_adjust(left=0.13, wspace=0.08)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=5)
     what = f"{units.title(scores.field)}, {scores.title.lower()}"
     name = f"{scores.field.name}-{scores.task}-skill.svg"
     caption = f"{what}: skill of each model by level. Bars: 95 % intervals."
-    ends = " ".join(f"At {scores.level(level)}: {_ends(scores, level)}" for level in levels)
+    ends = " ".join(f"At {scores.level(level)}: {_ends(scores, level)}" for level in scores.levels)
     return save(figure, name, f"{what}: scores of each model by level. {ends}", caption)
+
+
+def _level_panel(axis: Axes, scores: Scores, name: str) -> None:
+    """Points with horizontal bars; levels downward, models of one level below each other."""
+    for place, model in enumerate(scores.models):
+        style = {**_line(model), "linestyle": "none"}
+        shift = 0.16 * (place - (len(scores.models) - 1) / 2)
+        rows = pd.concat(scores.curve(model, name, level, scores.regions[0]) for level in scores.levels)
+        height = np.array([scores.levels.index(level) for level in rows["level"]]) + shift
+        axis.errorbar(rows["value"], height, xerr=_bars(rows), capsize=2.5, **style)
+    axis.set_yticks(range(len(scores.levels)), [scores.level(level) for level in scores.levels])
+    axis.set_ylim(len(scores.levels) - 0.5, -0.5)
+    axis.set_xlabel(scores.heading(name))
+    if name == "rmse":
+        axis.set_xlim(left=0)
+
+
+def error_by_time(scores: Scores, statistics: xr.Dataset, level: int, lead: float) -> Picture:
+    """RMSE of each initial time, of AtmoRep and the baselines.
+
+    Args:
+        scores: of the field and task, for names and units.
+        statistics: area means per initial time; the squared error is shown, as its root.
+        level: the level shown.
+        lead: lead time in hours.
+    """
+    hours = statistics["lead_time"].to_numpy().astype("timedelta64[h]").astype(float)
+    squared = statistics["squared_error"].sel(task=scores.task, region=scores.regions[0], level=level)
+    squared = squared.isel(lead_time=int(np.argmax(hours == lead))).dropna("init_time", how="all")
+    times = squared["init_time"].to_numpy()
+    step = np.diff(times).min() if len(times) > 1 else np.timedelta64(1, "D")
+    # a gap between test periods is no line
+    gaps = np.flatnonzero(np.diff(times) > step) + 1
+    with rc_context(STYLE):
+        figure, (axis,) = panels(1, 1, 1.9)
+        for model in scores.models:
+            error = np.sqrt(squared.sel(model=model).to_numpy()) * units.display(scores.field).factor
+            style = {**_line(model), "markersize": 2.5}
+            axis.plot(np.insert(times, gaps, times[gaps]), np.insert(error, gaps, np.nan), **style)
+        axis.set_ylim(bottom=0)
+        axis.set_ylabel(scores.heading("rmse"))
+        axis.set_xlabel("Initial time (UTC)")
+        locator = AutoDateLocator(maxticks=8)
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        figure.legend(*axis.get_legend_handles_labels(), loc="upper center", ncols=5)
+    what = f"{units.title(scores.field)}, {scores.title.lower()}, {scores.level(level)}"
+    what += f", lead time {lead:g} h" if lead else ""
+    caption = f"{what}: RMSE of each of {len(times)} initial times."
+    return save(figure, f"{scores.field.name}-{scores.task}-times.svg", caption, caption)
 
 
 def training_curves(name: str, training: pd.DataFrame) -> Picture:
@@ -182,10 +243,11 @@ def training_curves(name: str, training: pd.DataFrame) -> Picture:
     """
     samples = training["samples"].to_numpy(float)
     with rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 2.9))
-        loss, rmse, rate = figure.subplots(1, 3)
+        figure, (loss, rmse, rate) = panels(1, 3, 2.2, legend=False)
         loss.plot(samples, training["train_loss"], "-", color="#0072B2", label="training")
         loss.plot(samples, training["val_loss"], "--", color="#D55E00", label="validation")
+        best = int(training["val_loss"].argmin())
+        loss.plot(samples[best], training["val_loss"].iloc[best], "o", color="#D55E00", label="kept weights")
         loss.set_ylabel("Loss (1)")
         loss.legend()
         rmse.plot(samples, training["val_rmse"], "--", color="#D55E00")
@@ -202,7 +264,7 @@ def training_curves(name: str, training: pd.DataFrame) -> Picture:
     last = training.iloc[-1]
     text = (
         f"after {len(training)} epochs the training loss is {last['train_loss']:.3g}, the validation loss "
-        f"{last['val_loss']:.3g} (smallest {training['val_loss'].min():.3g})"
+        f"{last['val_loss']:.3g}; its minimum is {training['val_loss'].min():.3g}, after epoch {best + 1}"
     )
     return save(
         figure, f"{name}-training.svg", f"Training of {name}: {text}.", f"Training of {name}: {text}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -99,11 +100,13 @@ class Case:
         }
         if "target" not in values or "prediction" not in values:
             return None  # padding: the dimensions hold the lead times of all tasks
-        initial = maps["init_time"].to_numpy().astype("datetime64[h]")
+        initial = np.datetime64(maps["init_time"].to_numpy().item(), "ns").astype("datetime64[h]")
         valid = initial + np.timedelta64(int(lead), "h")
         latitude, longitude = (maps[axis].to_numpy().astype(float) for axis in ("latitude", "longitude"))
         hidden = maps["hidden"].fillna(0).to_numpy() > 0.5
-        return cls(latitude, longitude, values, hidden, valid, initial, "Baseline")
+        reference = str(maps["baseline_model"].to_numpy())
+        reference = units.MODELS.get(reference, reference)
+        return cls(latitude, longitude, values, hidden, valid, initial, reference)
 
     @property
     def edges(self) -> tuple[float, float, float, float]:
@@ -111,6 +114,26 @@ class Case:
         step = abs(self.latitude[0] - self.latitude[-1]) / max(len(self.latitude) - 1, 1) / 2
         west, east = self.longitude[0] - step, self.longitude[-1] + step
         return west, east, self.latitude[-1] - step, self.latitude[0] + step
+
+    @property
+    def seen(self) -> tuple[float, float]:
+        """Southern and northern end of what is shown in degrees."""
+        _, _, south, north = self.edges
+        return max(south, -90.0), min(north, 90.0)
+
+    @property
+    def aspect(self) -> float:
+        """Length of a degree of latitude over one of longitude on the map.
+
+        True in the middle of a region; 1 on a map of the globe.
+        """
+        west, east, south, north = self.edges
+        return float(1 / np.cos(np.radians((south + north) / 2))) if east - west < 180 else 1.0
+
+    def rms(self, error: Values) -> float:
+        """Area-weighted root mean square over the hidden points, as the scores have it."""
+        weight = np.cos(np.radians(self.latitude))[:, None] * (self.hidden & np.isfinite(error))
+        return float(np.sqrt(np.nansum(weight * error**2) / weight.sum())) if weight.any() else float("nan")
 
 
 def draw(case: Case, scores: Scores, level: int, lead: float, simulated: bool) -> Picture:
@@ -124,26 +147,64 @@ def draw(case: Case, scores: Scores, level: int, lead: float, simulated: bool) -
         simulated: True if the coastlines are not those of the data.
     """
     panels = _panels(case)
-    shown = units.display(scores.field).units
     west, east, south, north = case.edges
-    aspect = 1 / np.cos(np.radians((south + north) / 2)) if east - west < 180 else 1.0
-    tall = 3.9 * (north - south) * aspect / (east - west)
-    rows = (len(panels) + 1) // 2
-    style = {**STYLE, "axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}
-    with rc_context(style):
-        figure = Figure(figsize=(9.4, rows * (min(tall, 5.2) + 0.55) + 0.35))
-        grid = figure.subplots(rows, 2, squeeze=False).flat
-        coast = coastlines(west, east, south, north)
-        for axis, (title, values, colours) in zip(grid, panels, strict=False):
-            image = _panel(axis, values, colours, case.edges, aspect)
+    coast = coastlines(west, east, south, north)
+    with rc_context({**STYLE, **_FRAME}):
+        sheet = Sheet.of(case, len(panels))
+        for place, (title, values, colours) in enumerate(panels):
+            axis, bar = sheet.panel(place)
+            image = _panel(axis, values, colours, case)
             axis.set_title(title)
-            _coast(axis, coast, 0.4 if simulated else 0.7)
-            _outline(axis, case)
-            bar = figure.colorbar(image, ax=axis, extend=_extend(values, colours), shrink=0.9, pad=0.02)
-            bar.set_label(shown)
-        for axis in list(figure.axes)[: rows * 2][len(panels) :]:
-            axis.set_visible(False)
-    return _save(figure, case, scores, level, lead, simulated)
+            axis.add_collection(LineCollection(coast, colors="black", linewidths=0.35 if simulated else 0.6))
+            _outline(axis, case, hatched=place == 0)
+            scale = sheet.figure.colorbar(image, cax=bar, extend=_extend(values, colours))
+            scale.set_label(units.display(scores.field).units)
+        return _save(sheet.figure, case, scores, level, lead, simulated)
+
+
+_FRAME: dict[Any, Any] = {
+    "axes.grid": False,
+    "axes.spines.top": True,
+    "axes.spines.right": True,
+}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A figure with two columns of map panels, all sizes in inches.
+
+    Attributes:
+        figure: the figure.
+        width: of a map.
+        height: of a map.
+    """
+
+    figure: Figure
+    width: float
+    height: float
+
+    LEFT, COLUMN, ROW_GAP, TOP = 0.55, 4.75, 0.62, 0.4
+
+    @classmethod
+    def of(cls, case: Case, panels: int) -> Sheet:
+        """Make room for ``panels`` maps in the shape of the case's area."""
+        west, east, _, _ = case.edges
+        low, high = case.seen
+        shape = (high - low) * case.aspect / (east - west)
+        width = min(3.4, 4.6 / shape)
+        rows = (panels + 1) // 2
+        size = (2 * cls.COLUMN, rows * (width * shape + cls.ROW_GAP) + cls.TOP)
+        return cls(Figure(figsize=size), width, width * shape)
+
+    def panel(self, place: int) -> tuple[Axes, Axes]:
+        """Axes of a map and of its colour bar; ``place`` counts row by row."""
+        whole = np.tile(self.figure.get_size_inches(), 2)
+        row, column = divmod(place, 2)
+        left = self.LEFT + column * self.COLUMN
+        bottom = whole[1] - self.TOP - (row + 1) * (self.height + self.ROW_GAP) + self.ROW_GAP - 0.25
+        corner = np.array([left, bottom, self.width, self.height])
+        beside = np.array([left + self.width + 0.1, bottom, 0.13, self.height])
+        return self.figure.add_axes(corner / whole), self.figure.add_axes(beside / whole)
 
 
 def _panels(case: Case) -> list[tuple[str, Values, Colours]]:
@@ -158,41 +219,39 @@ def _panels(case: Case) -> list[tuple[str, Values, Colours]]:
         spread = values["spread"]
         panels.append(("Spread of the ensemble", spread, Colours.of_spread(spread)))
     panels.append(("AtmoRep: ensemble mean", prediction, common))
-    panels.append(("AtmoRep minus target" + _size(errors[0]), errors[0], error))
+    panels.append(("AtmoRep minus target" + _size(case, errors[0]), errors[0], error))
     if "baseline" in values:
         panels.append((reference, values["baseline"], common))
-        panels.append((f"{reference} minus target" + _size(errors[1]), errors[1], error))
+        panels.append((f"{reference} minus target" + _size(case, errors[1]), errors[1], error))
     return panels
 
 
-def _size(error: Values) -> str:
-    size = float(np.sqrt(np.nanmean(error**2)))
-    return f"  (root mean square {units.number(size, units.decimals([size]))})"
+def _size(case: Case, error: Values) -> str:
+    size = case.rms(error)
+    return f" (root mean square {units.number(size, units.decimals([size]))})"
 
 
-def _panel(
-    axis: Axes, values: Values, colours: Colours, edges: tuple[float, float, float, float], aspect: float
-) -> Any:
-    west, east, south, north = edges
+def _panel(axis: Axes, values: Values, colours: Colours, case: Case) -> Any:
+    west, east, south, north = case.edges
     image = axis.imshow(
         np.ma.masked_invalid(values),
         extent=(west, east, south, north),
         origin="upper",
-        aspect=aspect,
+        aspect="auto",  # the sheet has the area's shape
         cmap=colours.map,
         norm=Normalize(colours.low, colours.high),
         interpolation="nearest",
     )
     axis.set_facecolor("0.85")
     axis.set_xlim(west, east)
-    axis.set_ylim(max(south, -90), min(north, 90))
+    axis.set_ylim(*case.seen)
     for ticks, sides in ((axis.xaxis, "EW"), (axis.yaxis, "NS")):
         ticks.set_major_locator(MaxNLocator(5, steps=[1, 1.5, 2, 3, 4.5, 5, 6, 9, 10]))
-        ticks.set_major_formatter(lambda value, _, sides=sides: _degrees(value, sides))
+        ticks.set_major_formatter(partial(_degrees, sides=sides))
     return image
 
 
-def _degrees(value: float, sides: str) -> str:
+def _degrees(value: float, position: int | None, sides: str) -> str:
     """A coordinate with its hemisphere, e.g. ``30°W``."""
     if sides == "EW":
         value = (value + 180) % 360 - 180
@@ -200,13 +259,7 @@ def _degrees(value: float, sides: str) -> str:
     return f"{abs(value):g}°{side}"
 
 
-def _coast(axis: Axes, lines: list[Any], width: float) -> None:
-    """Black on a thin white halo: seen on dark and on light colours."""
-    axis.add_collection(LineCollection(lines, colors="white", linewidths=2.2 * width, alpha=0.6))
-    axis.add_collection(LineCollection(lines, colors="black", linewidths=width))
-
-
-def _outline(axis: Axes, case: Case) -> None:
+def _outline(axis: Axes, case: Case, hatched: bool) -> None:
     """Outline the hidden tokens along cell edges, unless all or nothing is hidden."""
     hidden = case.hidden
     if hidden.all() or not hidden.any():
@@ -220,8 +273,7 @@ def _outline(axis: Axes, case: Case) -> None:
     level = [((x[c], y[r + 1]), (x[c + 1], y[r + 1])) for r, c in zip(rows, columns, strict=True)]
     axis.add_collection(LineCollection(upright + level, colors="white", linewidths=2.4))
     axis.add_collection(LineCollection(upright + level, colors="#AA0044", linewidths=1.2))
-    # a hatched patch on each hidden cell would bury the field: only the target's panel has hatches
-    if axis.get_title() == "Target":
+    if hatched:
         steps = np.repeat(np.repeat(hidden, 2, axis=0), 2, axis=1).astype(float)
         axis.contourf(
             np.repeat(x, 2)[1:-1],
@@ -245,9 +297,8 @@ def _save(figure: Figure, case: Case, scores: Scores, level: int, lead: float, s
     valid = f"valid {_utc(case.valid)}"
     if lead:
         valid += f", {lead:g} h after {_utc(case.initial)}"
-    figure.suptitle(f"{what}, {valid}")
-    error = case.values["prediction"] - case.values["target"]
-    size = float(np.sqrt(np.nanmean(error**2)))
+    figure.suptitle(f"{what}, {valid}", fontsize=10, y=1 - 0.12 / figure.get_figheight())
+    size = case.rms(case.values["prediction"] - case.values["target"])
     target = case.values["target"]
     places = units.decimals([float(np.nanmax(target)), float(np.nanmin(target))])
     alt = (

@@ -9,12 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from atmorep.config import Config
 from atmorep.report import maps, units
 from atmorep.report.evidence import Evidence
-from atmorep.report.figures import Picture, skill_by_lead, skill_by_level, training_curves
+from atmorep.report.figures import Picture, error_by_time, skill_by_lead, skill_by_level, training_curves
 from atmorep.report.skill import Scores, Table, all_scores, comparison
 from atmorep.report.summary import SIMULATED
-
-MAPS_A_TASK = 6
-"""Cases drawn a task: all lead times at one level first, then the other levels."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +20,9 @@ class TaskSection:
 
     scores: Scores
     comparison: Table
-    all_scores: Table
+    more_tables: tuple[Table, ...]
     skill: tuple[Picture, ...]
+    times: Picture
     maps: tuple[Picture, ...]
     more_maps: tuple[Picture, ...]
 
@@ -35,8 +33,11 @@ class TaskSection:
             skill = tuple(skill_by_lead(scores, level) for level in scores.levels)
         else:
             skill = (skill_by_level(scores),)
+        middle = scores.levels[len(scores.levels) // 2]
+        times = error_by_time(scores, evidence.statistics, middle, scores.leads[-1])
         drawn = _draw(config, evidence, scores)
-        return cls(scores, comparison(scores), all_scores(scores), skill, drawn[:1], drawn[1:])
+        tables = (comparison(scores, "crps"), all_scores(scores))
+        return cls(scores, comparison(scores), tables, skill, times, drawn[:1], drawn[1:])
 
 
 @dataclass(frozen=True)
@@ -70,21 +71,25 @@ class FieldSection:
     def pictures(self) -> list[Picture]:
         """All figures."""
         return [
-            *(p for task in self.tasks for p in (*task.skill, *task.maps, *task.more_maps)),
+            *(p for task in self.tasks for p in (*task.skill, task.times, *task.maps, *task.more_maps)),
             self.training,
         ]
 
 
 def _draw(config: Config, evidence: Evidence, scores: Scores) -> tuple[Picture, ...]:
-    """Maps of the task's case: the longest lead time at the middle level first."""
+    """Maps of the task's case, at most four.
+
+    The longest lead time at the middle level comes first, then the shortest one, then the top and the
+    bottom level.
+    """
     if scores.task not in evidence.maps["task"].to_numpy():
         return ()
-    levels, leads = scores.levels, scores.leads[::-1]
+    levels, first, last = scores.levels, scores.leads[0], scores.leads[-1]
     middle = levels[len(levels) // 2]
-    wanted = [(middle, lead) for lead in leads] + [(level, leads[0]) for level in levels if level != middle]
+    wanted = dict.fromkeys([(middle, last), (middle, first), (levels[0], last), (levels[-1], last)])
     simulated = config.source.kind == "simulated"
     pictures = []
-    for level, lead in wanted[:MAPS_A_TASK]:
+    for level, lead in wanted:
         case = maps.Case.of(evidence.maps, scores, level, lead)
         if case is not None:
             pictures.append(maps.draw(case, scores, level, lead, simulated))

@@ -72,15 +72,21 @@ def training_cost(evidence: Iterable[Evidence]) -> Table:
     return Table("Training", head, tuple(rows))
 
 
-def stage_cost(folder: Path) -> Table | None:
+def stage_cost(folder: Path, evidence: Iterable[Evidence]) -> Table | None:
     """Cost of each stage from the workflow's benchmark files; None if there are none.
 
+    Files of jobs for another configuration of the experiment are left out.
+
     Args:
+        evidence: its files carry the identities of this configuration.
         folder: holds ``<stage>/**/*.tsv`` as Snakemake writes them: seconds ``s``, peak resident memory
             ``max_rss`` in MiB, mean load ``mean_load`` in per cent of a core.
     """
     jobs = []
+    current = {name for field in evidence for path in field.files for name in (path.stem, path.parent.name)}
     for path in sorted(folder.rglob("*.tsv")):
+        if re.search(r"-[0-9a-f]{10}$", path.stem) and path.stem not in current:
+            continue
         job = pd.read_csv(path, sep="\t", na_values="-")
         jobs.append(job.assign(stage=path.relative_to(folder).parts[0].removesuffix(".tsv")))
     if not jobs:

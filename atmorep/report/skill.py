@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -118,20 +120,26 @@ class Scores:
         chosen = (t["model"] == model) & (t["metric"] == metric) & (t["level"] == level)
         return t[chosen & (t["region"] == region)].sort_values("lead_hours")
 
-    def row(self, model: str, metric: str, where: tuple[str, int, float]) -> pd.Series | None:
-        """One score at (region, level, lead time), if it is there."""
-        region, level, lead = where
-        found = self.curve(model, metric, level, region)
-        found = found[found["lead_hours"] == lead]
-        return None if found.empty else found.iloc[0]
+    @cached_property
+    def _rows(self) -> dict[tuple[Any, ...], dict[Any, Any]]:
+        keys = self.table[["model", "metric", "region", "level", "lead_hours"]].itertuples(index=False)
+        rows = self.table[["value", "lower", "upper", "n"]].to_dict("records")
+        return dict(zip((tuple(key) for key in keys), rows, strict=True))
+
+    def row(self, model: str, metric: str, where: tuple[str, int, float]) -> dict[Any, Any] | None:
+        """One score at (region, level, lead time), if it is there: value, lower, upper and n."""
+        return self._rows.get((model, metric, *where))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {str(name): units.decimals(rows) for name, rows in self.table.groupby("metric")["value"]}
 
     def places(self, metric: str) -> int:
-        """Decimals of a score, its paired differences included."""
-        chosen = self.table["metric"].str.split(PAIRED).str[0] == metric
-        return units.decimals(self.table.loc[chosen, "value"])
+        """Decimals of a score and its paired differences."""
+        return self._places.get(metric, 2)
 
 
-def verdict(difference: pd.Series, better: str) -> str:
+def verdict(difference: dict[Any, Any], better: str) -> str:
     """Say ``better``, ``worse``, ``even`` or ``unknown`` of a paired difference AtmoRep minus baseline.
 
     Only an interval that excludes zero is called a difference; without an interval nothing is known.
@@ -152,7 +160,7 @@ _WORDS = {
 }
 
 
-def _score(row: pd.Series | None, places: int) -> Cell:
+def _score(row: dict[Any, Any] | None, places: int) -> Cell:
     if row is None or not math.isfinite(row["value"]):
         return Cell("–")
     return Cell(units.number(row["value"], places), units.interval(row["lower"], row["upper"], places))
@@ -197,7 +205,8 @@ def comparison(scores: Scores, metric: str = "rmse") -> Table:
     places = scores.places(metric)
     head = [*_place_head(scores)]
     head += [f"{units.MODELS.get(m, m)} {scores.heading(metric)}" for m in scores.models]
-    head += [f"AtmoRep against {units.MODELS.get(m, m).lower()}" for m in scores.baselines]
+    unit = units.display(scores.field).units
+    head += [f"AtmoRep minus {units.MODELS.get(m, m).lower()} ({unit})" for m in scores.baselines]
     rows = []
     for where in _where(scores):
         cells = _place(scores, where)
@@ -231,8 +240,10 @@ def _summary(scores: Scores, lead: float, baseline: str) -> Cell:
     region = scores.regions[0]
     cells = [_difference(scores, "rmse", baseline, (region, level, lead)) for level in scores.levels]
     cells = [cell for cell in cells if cell.kind]
-    if len(cells) <= 1:
-        return cells[0] if cells else Cell("–")
+    if not cells:
+        return Cell("–")
+    if len(cells) == 1:
+        return replace(cells[0], note=f"{cells[0].note} {units.display(scores.field).units}")
     counts = {kind: sum(cell.kind == kind for cell in cells) for kind in _WORDS}
     words = [f"{_WORDS[kind]} at {count} of {len(cells)} levels" for kind, count in counts.items() if count]
     alone = next((kind for kind, count in counts.items() if count == len(cells)), "even")

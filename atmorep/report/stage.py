@@ -55,7 +55,7 @@ def _page(config: Config, evidence: list[Evidence], sections: list[FieldSection]
         verification=provenance.verification(evidence),
         normalisation=normalisation(evidence),
         training=provenance.training_cost(evidence),
-        stages=provenance.stage_cost(paths.results / "benchmarks"),
+        stages=provenance.stage_cost(paths.results / "benchmarks", evidence),
         versions=provenance.versions(),
         artefacts=provenance.artefacts(files),
         commit=provenance.commit(),

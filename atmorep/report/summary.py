@@ -60,7 +60,7 @@ def _fields(config: Config) -> str:
 
 def setup(config: Config, evidence: Iterable[Evidence]) -> Table:
     """What was trained on what."""
-    network, extent = config.network, config.network.neighbourhood
+    network, extent, training = config.network, config.network.neighbourhood, config.training
     kind = "pressure levels (hPa)" if config.data.levels.type == "pressure" else "model levels"
     upper = any(not field(name).surface for name in config.fields)
     levels = f"{kind} {', '.join(str(v) for v in config.data.levels.values)}" if upper else "surface only"
@@ -85,9 +85,9 @@ def setup(config: Config, evidence: Iterable[Evidence]) -> Table:
         ),
         "Tokens and size": per_field,
         "Training": (
-            f"{config.training.epochs} epochs of {_thousands(config.training.samples_per_epoch)} samples, batch "
-            f"{config.training.batch_size}, {config.masking.ratio_min:.0%} to {config.masking.ratio_max:.0%} of "
-            "the tokens hidden"
+            f"{training.epochs} epochs of {_thousands(training.samples_per_epoch)} samples, batch "
+            f"{training.batch_size}, {config.masking.ratio_min:.0%} to {config.masking.ratio_max:.0%} of the "
+            "tokens hidden"
         ),
     }
     return Table("What was trained on what", (), tuple((Cell(k), Cell(v)) for k, v in rows.items()))

@@ -64,14 +64,17 @@ METRICS = {
         "ACC", "higher", False, "correlation of the departures from climatology; 1 is perfect, 0 is no skill"
     ),
     "crps": Metric(
-        "CRPS", "lower", True, "continuous ranked probability score of the ensemble; 0 is perfect"
+        "CRPS",
+        "lower",
+        True,
+        "continuous ranked probability score of the ensemble, for a baseline its MAE; 0 is perfect",
     ),
     "spread": Metric("Spread", "", True, "standard deviation of the ensemble"),
     "spread_skill": Metric(
         "Spread/skill",
         "",
         False,
-        "spread over RMSE, corrected for the number of members; 1 is reliable, below 1 the ensemble is too sure",
+        "spread over RMSE, corrected for the number of members; 1 is reliable, below 1 is too sure",
     ),
 }
 """Scores in the order of the tables; any other is shown under its own name."""

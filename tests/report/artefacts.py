@@ -68,7 +68,8 @@ def make_field(config, name):
     paths, random = Paths(config), np.random.default_rng(len(name))
     for span in data_spans(config.data):
         write_json(paths.part(name, span), {"span": str(span)})
-        outcome = {"max_abs_error": 1e-3, "tolerance": 2e-3, "hours": 24 * span.days, "missing": 0}
+        outcome = {"max_abs_error": 1e-3, "tolerance": 2e-3, "hours": 24 * span.days - 1}
+        outcome["missing"] = [f"{span.start}T00"]
         write_json(paths.verified(name, span), outcome)
     make_normalisation(config, name)
     make_model(config, name)
@@ -79,7 +80,7 @@ def make_field(config, name):
         table.writerows(scores(config, name, random))
     maps = representative(config, name, random)
     maps.to_netcdf(paths.evaluation(name) / "maps.nc")
-    maps[["init_time"]].to_netcdf(paths.evaluation(name) / "statistics.nc")
+    statistics(config, name, random).to_netcdf(paths.evaluation(name) / "statistics.nc")
 
 
 def make_normalisation(config, name):
@@ -122,10 +123,13 @@ def scores(config, name, random):
                 error = {m: unit * ERROR[m] * (1 + 0.1 * lead + 1e-4 * level) for m in ERROR}
                 for model in ("atmorep", *baselines):
                     for metric in METRICS:
-                        yield _row(task, model, place, metric, _value(metric, error[model], model), unit)
+                        value = _value(metric, error[model], model)
+                        if np.isfinite(value):  # what is not defined has no row
+                            yield _row(task, model, place, metric, value, unit)
                 for baseline in baselines:
                     difference = error["atmorep"] - error[baseline]
                     yield _row(task, "atmorep", place, f"rmse_minus_{baseline}", difference, unit)
+                    yield _row(task, "atmorep", place, f"crps_minus_{baseline}", 0.6 * difference, unit)
 
 
 def _value(metric, error, model):
@@ -178,5 +182,30 @@ def representative(config, name, random):
             "latitude": grid.latitude,
             "longitude": grid.longitude,
             "init_time": ("task", np.full(3, np.datetime64("2019-03-12T06", "ns"))),
+            "baseline_model": ("task", [baselines[0] for _, baselines in TASKS.values()]),
+        },
+    )
+
+
+def statistics(config, name, random):
+    unit = 100.0 if known_field(name).units == "Pa" else 1.0
+    days = np.arange(np.datetime64("2019-03-11"), np.datetime64("2019-04-01")).astype("datetime64[ns]")
+    leads = sorted({lead for leads, _ in TASKS.values() for lead in leads})
+    levels = list(config.model_levels(name))
+    shape = (len(TASKS), len(ERROR), 1, len(days), len(leads), len(levels))
+    error = np.array(list(ERROR.values()))[:, None, None, None, None]
+    squared = (unit * error * (1 + 0.3 * random.random(shape))) ** 2
+    for t, (_, baselines) in enumerate(TASKS.values()):
+        absent = [m not in ("atmorep", *baselines) for m in ERROR]
+        squared[t, absent] = np.nan
+    return xr.Dataset(
+        {"squared_error": (("task", "model", "region", "init_time", "lead_time", "level"), squared)},
+        {
+            "task": list(TASKS),
+            "model": list(ERROR),
+            "region": ["domain"],
+            "init_time": days,
+            "lead_time": np.array(leads).astype("timedelta64[h]").astype("timedelta64[ns]"),
+            "level": levels,
         },
     )
