@@ -108,9 +108,14 @@ def test_what_is_not_finite_is_refused_and_leaves_nothing(tmp_path, bad):
     broken = values(EUROPE)
     broken[3, 4] = bad
     path = tmp_path / "folder/x.grib"
-    with pytest.raises(DataError, match=r"x\.grib.*2t.*not finite"), GribWriter(path, EUROPE) as writer:
-        for field in (values(EUROPE), broken):
-            writer.write("2t", "surface", 0, HOUR, field)
+
+    def write():
+        with GribWriter(path, EUROPE) as writer:
+            for field in (values(EUROPE), broken):
+                writer.write("2t", "surface", 0, HOUR, field)
+
+    with pytest.raises(DataError, match=r"x\.grib.*2t.*not finite"):
+        write()
     assert list(path.parent.iterdir()) == []
 
 

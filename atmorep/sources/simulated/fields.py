@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -122,14 +123,15 @@ class _Air:
         return a + b * self.surface_pressure
 
     @cached_property
-    def _weights(self) -> Array:
-        """Of the layers at the output levels, linear in log(pressure): (level, layer, rows, columns)."""
-        at, nodes = jnp.log(self.pressure / self.surface_pressure), np.log(self._core.sigma.ravel())
-        return jnp.stack([jnp.interp(at, nodes, unit) for unit in np.eye(len(nodes))], axis=1)
+    def _passed(self) -> list[Array]:
+        """How far down between a layer's centre and the next an output level is, in log(pressure)."""
+        at, centres = jnp.log(self.pressure / self.surface_pressure), np.log(self._core.sigma.ravel())
+        return [jnp.clip((at - top) / (down - top), 0, 1) for top, down in pairwise(centres)]
 
     def level(self, layers: Array) -> Array:
-        """Bring ``layers`` to the output levels; constant beyond the outermost layers' centres."""
-        return jnp.einsum("klrc,lrc->krc", self._weights, layers)
+        """Interpolate to the output levels; constant beyond the outermost layers' centres."""
+        steps = zip(layers[1:] - layers[:-1], self._passed, strict=True)
+        return layers[0] + sum(step * passed for step, passed in steps)
 
     def level_temperature(self) -> Array:
         lowest = self._core.sigma[-1] * self.surface_pressure

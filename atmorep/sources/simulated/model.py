@@ -23,6 +23,8 @@ from atmorep.sources.simulated.physics import equilibrium, increment, saturation
 
 INITIAL_JET = 35.0
 """Zonal wind in m / s at 45 degrees at the top of the initial state."""
+INITIAL_PRESSURE = 101_325.0
+"""Pressure in Pa at sea level at the beginning."""
 INITIAL_MEAN = 270.0
 """Mean temperature in K by which pressure falls with the height of the ground at the beginning."""
 INITIAL_NOISE = 2.0
@@ -65,7 +67,7 @@ class Model:
     def _initial(self, noise: Array) -> Weather:
         core, grid = self.core, self.core.grid
         height = grid.to_nodal(core.orography)
-        surface = 1e5 * jnp.exp(-height * core.constants.g / (core.constants.R * INITIAL_MEAN))
+        surface = INITIAL_PRESSURE * jnp.exp(-height * core.constants.g / (core.constants.R * INITIAL_MEAN))
         pressure = core.sigma * surface
         temperature = equilibrium(core, pressure, 0.0)
         humidity = INITIAL_HUMIDITY * saturation(temperature, pressure) * core.sigma
@@ -117,7 +119,7 @@ def load(path: Path) -> tuple[Weather, np.datetime64]:
             arrays = {name: archive[name] for name in archive.files}
         pair = tuple(_state(arrays, level) for level in ("previous", "current"))
         return Weather(pair, jnp.asarray(arrays["precipitation"])), arrays["time"][()]
-    except (OSError, KeyError, ValueError, BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise IntegrityError(
             f"{path}: is not a state of the simulated atmosphere ({error}); delete it and rerun"
         ) from None
