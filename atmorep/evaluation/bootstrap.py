@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[np.floating]
+
 LEVEL = 0.95
 """Confidence of the intervals."""
 
@@ -51,7 +53,7 @@ def weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64]) ->
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def interval(resamples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def interval(resamples: Array) -> tuple[Array, Array]:
     """Percentile interval over the first axis; NaN if there are no resamples."""
     if not len(resamples):
         empty = np.full(resamples.shape[1:], np.nan)

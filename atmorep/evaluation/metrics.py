@@ -52,12 +52,11 @@ def table(
     }
     ours = scored["atmorep"]
     for model, metric in product([m for m in scored if m != "atmorep"], PAIRED):
-        pairs = zip(ours[metric], scored[model][metric], strict=True)
-        value, resamples = (a - b for a, b in pairs)
+        value, resamples = (a - b for a, b in zip(ours[metric], scored[model][metric], strict=True))
         ours[f"{metric}_minus_{model}"] = value, resamples
-    count = np.isfinite(means["squared_error"].sel(model="atmorep")).sum("init_time")
+    count = np.isfinite(_by_time(means.sel(model="atmorep"), "squared_error")).sum(axis=0)
     frames = [
-        _rows(count, metric, *values).assign(task=task, field=field, model=model)
+        _rows(means, count, values).assign(task=task, field=field, model=model, metric=metric)
         for model, metrics in scored.items()
         for metric, values in metrics.items()
     ]
@@ -66,20 +65,23 @@ def table(
 
 def _metrics(means: xr.Dataset, members: int, weights: NDArray[np.float64]) -> dict[str, Scored]:
     """All metrics of one model over all initial times, and over resamples of them."""
-    by_time = {
-        name: means[name].transpose("init_time", "region", "lead_time", "level").values for name in STATISTICS
-    }
+    by_time = {name: _by_time(means, name) for name in STATISTICS}
     once = np.ones((1, means.sizes["init_time"]))
     pooled = {name: weighted_means(values, once)[0] for name, values in by_time.items()}
     resampled = {name: weighted_means(values, weights) for name, values in by_time.items()}
     return {name: (metric(pooled, members), metric(resampled, members)) for name, metric in METRICS.items()}
 
 
-def _rows(count: xr.DataArray, metric: str, value: Array, resamples: Array) -> pd.DataFrame:
+def _by_time(means: xr.Dataset, name: str) -> NDArray[np.float64]:
+    """One statistic (init_time, region, lead_time, level)."""
+    return means[name].transpose("init_time", "region", "lead_time", "level").to_numpy()
+
+
+def _rows(means: xr.Dataset, count: NDArray[np.int64], scored: Scored) -> pd.DataFrame:
     """One row per region, lead time and level."""
-    lower, upper = interval(resamples)
-    dims = ("region", "lead_time", "level")
-    arrays = {"value": value, "lower": lower, "upper": upper, "n": count.transpose(*dims).values}
-    dataset = xr.Dataset({name: (dims, array) for name, array in arrays.items()}, count.coords)
-    frame = dataset[list(arrays)].to_dataframe().reset_index()
-    return frame.assign(metric=metric, lead_hours=frame["lead_time"] // pd.Timedelta(hours=1))
+    hours = (means["lead_time"] / np.timedelta64(1, "h")).astype(int)
+    axes = [means["region"].to_numpy(), hours.to_numpy(), means["level"].to_numpy()]
+    index = pd.MultiIndex.from_product(axes, names=["region", "lead_hours", "level"])
+    lower, upper = interval(scored[1])
+    columns = {"value": scored[0], "lower": lower, "upper": upper, "n": count}
+    return pd.DataFrame({name: array.ravel() for name, array in columns.items()}, index).reset_index()

@@ -5,6 +5,7 @@ All files follow the CF conventions and open in xarray; times are encoded as who
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
+from numpy.typing import NDArray
 
 from atmorep import __version__
 from atmorep.evaluation.scoring import Evaluation, Piece
@@ -27,6 +29,9 @@ ENCODING: dict[str, dict[str, Any]] = {
     "init_time": {"units": "hours since 1900-01-01", "calendar": "proleptic_gregorian", "dtype": "int32"},
     "lead_time": {"units": "hours", "dtype": "int32"},
 }
+
+CHUNK_BYTES = 16 * 2**20
+"""Size of a chunk of predictions before compression, where the domain allows it."""
 
 ATTRIBUTES = {
     "init_time": {"standard_name": "forecast_reference_time", "long_name": "initial time"},
@@ -72,39 +77,63 @@ def _physical(field: str, what: str = "") -> dict[str, str]:
     return {"long_name": name, "standard_name": spec.standard_name, "units": spec.units}
 
 
-def create_predictions(evaluation: Evaluation, task: Task, path: Path) -> zarr.Array:
-    """Create the Zarr store of all members of one task, empty, and return its array.
+class Predictions:
+    """All members of one task as a Zarr store, written piece by piece, whole chunks at a time.
 
-    Dimensions: init_time, lead_time, number, level (not for surface fields), latitude, longitude. A
-    chunk is what one piece writes.
+    Dimensions: init_time, lead_time, number, level (not for surface fields), latitude, longitude. A chunk
+    holds as many initial times of the whole domain as fit into ``CHUNK_BYTES``, or one piece where not a
+    single one does.
     """
-    predictor, space = evaluation.predictor, _space(evaluation)
-    coordinates = {
-        **_time(evaluation.initial_times(task), task.lead_hours),
-        "number": np.arange(predictor.tails),
-        **space,
-    }
-    if known_field(evaluation.field).surface:
-        del coordinates["level"]
-    shape = tuple(len(values) for values in coordinates.values())
-    chunk = (1, *shape[1:-2], predictor.rows, predictor.columns)
-    empty = da.full(shape, np.nan, np.float32, chunks=chunk)
-    variable = (tuple(coordinates), empty, _physical(evaluation.field))
-    dataset = xr.Dataset({evaluation.field: variable}, coordinates)
-    encoding = {**ENCODING, evaluation.field: {"chunks": chunk, "_FillValue": np.float32(np.nan)}}
-    with warnings.catch_warnings():  # zarr-python 3 warns that v3 does not specify consolidation yet
-        warnings.simplefilter("ignore")
-        described = _describe(evaluation, dataset, f"Predictions ({task.name})")
-        described.to_zarr(path, compute=False, encoding=encoding, zarr_format=3, consolidated=True)
-    return zarr.open_array(path / evaluation.field, mode="r+")
 
+    def __init__(self, evaluation: Evaluation, task: Task, path: Path) -> None:
+        """Create the store ``path``."""
+        coordinates = {
+            **_time(evaluation.initial_times(task), task.lead_hours),
+            "number": np.arange(evaluation.predictor.tails),
+            **_space(evaluation),
+        }
+        self._surface = known_field(evaluation.field).surface
+        if self._surface:
+            del coordinates["level"]
+        shape = tuple(len(values) for values in coordinates.values())
+        together = CHUNK_BYTES // (4 * math.prod(shape[1:]))
+        tile = (evaluation.predictor.rows, evaluation.predictor.columns)
+        chunk = (min(together, shape[0]), *shape[1:]) if together else (1, *shape[1:-2], *tile)
+        empty = da.full(shape, np.nan, np.float32, chunks=chunk)
+        variable = (tuple(coordinates), empty, _physical(evaluation.field))
+        dataset = xr.Dataset({evaluation.field: variable}, coordinates)
+        encoding = {**ENCODING, evaluation.field: {"chunks": chunk, "_FillValue": np.float32(np.nan)}}
+        with warnings.catch_warnings():  # zarr-python 3 warns that v3 does not specify consolidation yet
+            warnings.simplefilter("ignore")
+            described = _describe(evaluation, dataset, f"Predictions ({task.name})")
+            described.to_zarr(path, compute=False, encoding=encoding, zarr_format=3, consolidated=True)
+        self._array: Any = zarr.open_array(path / evaluation.field, mode="r+")
+        self._chunk: NDArray[np.float32] = np.empty(chunk, np.float32)
+        self._corner: tuple[int, int, int] | None = None
 
-def write_prediction(array: zarr.Array, piece: Piece) -> None:
-    """Write the members of one piece; its scored steps are the lead times."""
-    members = piece.predictions["atmorep"].swapaxes(0, 1)  # lead, member, level, row, column
-    if array.ndim == 5:
-        members = members[:, :, 0]
-    array[piece.initial, ..., piece.tile.rows, piece.tile.columns] = members
+    def write(self, piece: Piece) -> None:
+        """Add one piece; its scored steps are the lead times. Pieces come in the order of the chunks."""
+        members = piece.predictions["atmorep"].swapaxes(0, 1)  # lead, member, level, row, column
+        starts = (piece.initial, piece.tile.rows.start, piece.tile.columns.start)
+        sizes = (self._chunk.shape[0], *self._chunk.shape[-2:])
+        time, row, column = (start - start % size for start, size in zip(starts, sizes, strict=True))
+        if self._corner != (time, row, column):
+            self.flush()
+            self._corner = (time, row, column)
+        rows = slice(starts[1] - row, piece.tile.rows.stop - row)
+        columns = slice(starts[2] - column, piece.tile.columns.stop - column)
+        self._chunk[starts[0] - time, ..., rows, columns] = members[:, :, 0] if self._surface else members
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._corner is None:
+            return
+        size, rows, columns = self._array.shape[0], *self._array.shape[-2:]
+        time, row, column = self._corner
+        held = self._chunk[: size - time, ..., : rows - row, : columns - column]
+        stop = (time + held.shape[0], row + held.shape[-2], column + held.shape[-1])
+        self._array[time : stop[0], ..., row : stop[1], column : stop[2]] = held
+        self._corner = None
 
 
 def typical(means: xr.Dataset) -> int:
@@ -155,7 +184,9 @@ def write_maps(evaluation: Evaluation, cases: dict[str, xr.Dataset], path: Path)
     lazy = [maps.chunk({"lead_time": 1, "level": 1}) for maps in cases.values()]
     dataset = _join(lazy, list(cases), ["init_time", "baseline_model"])
     dataset["baseline_model"].attrs["long_name"] = "model shown as baseline"
-    packed = {name: {"zlib": True, "complevel": 1} for name in dataset.data_vars}
+    packed: dict[str, dict[str, Any]] = {
+        str(name): {"zlib": True, "complevel": 1} for name in dataset.data_vars
+    }
     packed["hidden"] |= {"dtype": "int8", "_FillValue": np.int8(-1)}
     _write(_describe(evaluation, dataset, "One case of median error a task"), path, packed)
 

@@ -16,10 +16,11 @@ from atmorep.errors import DataError
 from atmorep.evaluation.baselines import BASELINES
 from atmorep.evaluation.climatology import Climatology
 from atmorep.evaluation.statistics import STATISTICS, Array, Sample
-from atmorep.evaluation.tasks import Mask, Task, to_points
+from atmorep.evaluation.tasks import Task, to_points
 from atmorep.evaluation.tiles import Tile, tiles
 from atmorep.grids import Grid
 from atmorep.inference.predictor import Predictor
+from atmorep.masking import Mask
 from atmorep.paths import Paths
 from atmorep.sampling.windows import Window, sample_generator, valid_starts
 from atmorep.store.reader import FieldReader

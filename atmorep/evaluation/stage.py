@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +17,7 @@ from atmorep.errors import DataError
 from atmorep.evaluation import climatology, output
 from atmorep.evaluation.bootstrap import block_length, resample_weights
 from atmorep.evaluation.metrics import table
-from atmorep.evaluation.scoring import Evaluation, Scores
+from atmorep.evaluation.scoring import Evaluation, Piece, Scores
 from atmorep.evaluation.tasks import Task, tasks
 from atmorep.inference.predictor import Predictor
 from atmorep.paths import Paths
@@ -69,16 +70,24 @@ def _score(evaluation: Evaluation, folder: Path) -> None:
 
 def _task(evaluation: Evaluation, task: Task, folder: Path) -> xr.Dataset:
     """Score all initial times of one task and keep its predictions; returns the means per initial time."""
-    initials = range(len(evaluation.starts))
     levels = evaluation.predictor.levels
-    scores = Scores(task, evaluation.reader.grid, len(initials), len(levels))
-    path = folder / "predictions" / f"{task.name}.zarr"
-    array = output.create_predictions(evaluation, task, path) if task.saved else None
-    for piece in evaluation.pieces(task, initials):
+    scores = Scores(task, evaluation.reader.grid, len(evaluation.starts), len(levels))
+    for piece in _kept(evaluation, task, folder):
         scores.add(piece)
-        if array is not None:
-            output.write_prediction(array, piece)
     return scores.means(evaluation.initial_times(task), levels)
+
+
+def _kept(evaluation: Evaluation, task: Task, folder: Path) -> Iterator[Piece]:
+    """Predict all initial times of one task, and write the predictions where they are to be kept."""
+    pieces = evaluation.pieces(task, range(len(evaluation.starts)))
+    if not task.saved:
+        yield from pieces
+        return
+    predictions = output.Predictions(evaluation, task, folder / "predictions" / f"{task.name}.zarr")
+    for piece in pieces:
+        predictions.write(piece)
+        yield piece
+    predictions.flush()
 
 
 def _table(evaluation: Evaluation, task: Task, means: xr.Dataset) -> pd.DataFrame:

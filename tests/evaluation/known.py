@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
         "tails": 4,
     },
     "evaluation": {
+        "every_hours": 36,
         "lead_hours": [6, 12],
         "bootstrap_block_days": 2,
         "batch_size": 5,
