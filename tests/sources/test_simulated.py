@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -17,14 +18,10 @@ from atmorep.grids import Grid
 from atmorep.paths import Paths
 from atmorep.sources import open_source
 from atmorep.sources.grib import decode, eccodes, read, scan
-from atmorep.timeaxis import Span, data_spans
-
-jax = pytest.importorskip("jax")
-pytest.importorskip("dinosaur")
-
 from atmorep.sources.simulated.fields import DIAGNOSED, Output
 from atmorep.sources.simulated.levels import coefficients, half_levels
 from atmorep.sources.simulated.model import Model, load, save
+from atmorep.timeaxis import Span, data_spans
 
 GLOBE = Grid(90.0, 0.0, 3.0, (61, 120))
 PRESSURE = Levels(type="pressure", values=(850, 500, 250))

@@ -197,7 +197,7 @@ DIAGNOSED: dict[str, Callable[[_Air], Array]] = {
     "v": lambda air: air.level(air.wind[1]),
     "w": lambda air: air.level(air.pressure_velocity),
     "t": lambda air: air.level_temperature(),
-    "q": lambda air: air.level(air.humidity),
+    "q": lambda air: jnp.maximum(air.level(air.humidity), 0),  # against rounding
     "z": lambda air: air.level_geopotential(),
     "tp": lambda air: air.precipitation(),
     "msl": lambda air: air.sea_level_pressure(),
