@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from pipeline import configure, delivered  # noqa: F401  (fixtures)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

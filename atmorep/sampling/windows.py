@@ -83,6 +83,6 @@ class WindowSampler:
     def _row_edges(self) -> NDArray[np.float64]:
         """Cumulative area of the rings that centres lie in, one a possible first row."""
         places = self.grid.shape[0] - self.extent.latitude + 1
-        centre = np.sin(np.radians(self.grid.north - self.grid.resolution * (np.arange(places + 1) - 0.5
-                        + (self.extent.latitude - 1) / 2)))  # fmt: skip
-        return np.cumsum(centre[:-1] - centre[1:])
+        rows = np.arange(places + 1) - 0.5 + (self.extent.latitude - 1) / 2
+        edge = np.clip(self.grid.north - self.grid.resolution * rows, -90, 90)  # rows at a pole own half
+        return np.cumsum(-np.diff(np.sin(np.radians(edge))))
