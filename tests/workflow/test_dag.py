@@ -1,0 +1,77 @@
+"""What Snakemake plans for each configuration that is shipped, and what it refuses to plan."""
+
+import pytest
+import yaml
+
+CDS_KEY = {"CDSAPI_URL": "https://cds.climate.copernicus.eu/api", "CDSAPI_KEY": "none"}
+
+
+def test_demo_is_the_default(workflow):
+    planned = workflow.planned()
+    assert planned["convert"] == planned["verify"] == 6
+    assert planned["download_all"] == 3
+    assert planned["pretrain"] == planned["evaluate"] == 2
+    assert planned["report"] == 1
+    assert not (workflow.folder / "results").exists()
+
+
+def test_a_file_of_ones_own_inherits_nothing_from_the_demo(workflow, repository):
+    values = yaml.safe_load((repository / "config/demo.yaml").read_text())
+    del values["network"], values["training"], values["fields"]["vo"]
+    values["data"]["grid"] |= {"east": 359, "resolution": 1}
+    path = workflow.folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(values))
+    assert workflow.planned("--configfile", str(path))["convert"] == 3
+
+
+def test_values_are_overridden_one_by_one(workflow):
+    done = workflow.run("--dry-run", "--config", "network={heads: 7}")
+    assert done.returncode
+    assert "embed_dim = 96 must be a multiple of 2 * heads = 14" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_wrong_value_is_refused_before_any_job(workflow):
+    done = workflow.run("--config", "trainin={epochs: 1}")
+    assert done.returncode
+    assert "trainin" in done.stdout
+    assert "did you mean 'training'?" in done.stdout
+    assert not (workflow.folder / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "months"), [("uk-2t", 1, 1), ("north-atlantic", 3, 1), ("western-europe", 2, 96)]
+)
+def test_examples(workflow, repository, shared, name, fields, months):
+    values = yaml.safe_load((repository / f"config/examples/{name}.yaml").read_text())
+    assert values["experiment"] == name
+    folder = values["source"]["folder"].replace("../shared/data", str(shared))
+    override = ["--config", f"source={{folder: {folder}}}"]
+    planned = workflow.planned("--configfile", str(repository / f"config/examples/{name}.yaml"), *override)
+    assert planned["convert"] == fields * months
+    assert planned["evaluate"] == fields
+
+
+def test_a_level_the_source_lacks_is_refused(workflow, repository, shared):
+    done = workflow.run(
+        "--dry-run",
+        "--configfile",
+        str(repository / "config/examples/uk-2t.yaml"),
+        "--config",
+        f"source={{folder: {shared / 'era5_grib'}}}",
+        "fields={t: {}, 2t: {}}",
+    )
+    assert done.returncode
+    assert "WorkflowError" in done.stdout
+    assert "data.levels" in done.stdout or "level" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.workflow
+def test_the_full_reproduction(workflow, repository):
+    planned = workflow.planned("--configfile", str(repository / "config/config.yaml"), **CDS_KEY)
+    months = 12 * (2018 - 1979 + 1 + 1)
+    assert planned["convert"] == planned["verify"] == 8 * months
+    assert planned["download_model_an"] == planned["download_surface_fc"] == months
+    assert planned["sums"] == 8 * 12 * 39
+    assert planned["pretrain"] == planned["evaluate"] == 8
