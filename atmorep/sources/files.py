@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from atmorep.config import Config, FilesSource
@@ -15,8 +15,6 @@ from atmorep.sources.check import level_type, verify_messages, write_messages
 from atmorep.sources.selection import Selection
 from atmorep.timeaxis import Span, data_spans
 
-_scan = lru_cache(maxsize=None)(grib.scan)
-
 
 class Files:
     """Files below a folder, found by a pattern."""
@@ -24,6 +22,7 @@ class Files:
     def __init__(self, config: Config, source: FilesSource) -> None:
         self._config, self._source = config, source
         self._grid = Grid.from_config(config.data.grid)
+        self._scan = cache(grib.scan)
 
     def groups(self) -> list[Group]:
         """One group a field."""
@@ -108,13 +107,13 @@ class Files:
         fitting = [
             m
             for path in paths
-            for m in _scan(path)
+            for m in self._scan(path)
             if (m.field, m.level_type, m.level) == (field, kind, level)
         ]
         if not fitting:
             raise DataError(
                 f"{_names(paths)}: no message of field {field} on {kind} level {level}; "
-                f"{_held(m for path in paths for m in _scan(path))}; correct fields or data.levels"
+                f"{_held(m for path in paths for m in self._scan(path))}; correct fields or data.levels"
             )
         wanted = set(hours)
         chosen = verify_messages(
