@@ -27,7 +27,6 @@ STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "grid.color": "0.88",
     "legend.frameon": False,
-    "svg.hashsalt": "atmorep",  # the same figure gives the same bytes
 }
 
 # Okabe and Ito's palette, told apart by marker and dashes too.
@@ -36,6 +35,12 @@ _LINES: dict[str, dict[str, Any]] = {
     "persistence": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
     "climatology": {"color": "#009E73", "marker": "^", "linestyle": "-."},
     "linear": {"color": "#CC79A7", "marker": "D", "linestyle": ":"},
+}
+_SPREAD: dict[str, Any] = {
+    "color": "#56B4E9",
+    "marker": "x",
+    "linestyle": (0, (1, 1)),
+    "label": "AtmoRep's spread",
 }
 _OTHER: dict[str, Any] = {"color": "0.35", "marker": "v", "linestyle": (0, (5, 2, 1, 2))}
 
@@ -89,7 +94,8 @@ def panels(rows: int, columns: int, height: float, legend: bool = True) -> tuple
 def save(figure: Figure, name: str, alt: str, caption: str) -> Picture:
     """Render ``figure`` in the format its name says."""
     buffer, kind = io.BytesIO(), name.rsplit(".", 1)[1]
-    figure.savefig(buffer, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else None)
+    with rc_context({"svg.hashsalt": "atmorep"}):  # the same figure gives the same bytes
+        figure.savefig(buffer, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else None)
     return Picture(name, buffer.getvalue(), alt, caption)
 
 
@@ -135,17 +141,10 @@ def _lead_panel(axis: Axes, scores: Scores, name: str, level: int) -> None:
         if rows.empty:
             continue
         # side by side, so that bars of equal scores do not hide each other
-        x = rows["lead_hours"].to_numpy(float) + (place - spread) * width * 0.008
+        x = rows["lead_hours"].to_numpy(float) + (place - spread) * width * 0.012
         axis.errorbar(x, rows["value"], yerr=_bars(rows), capsize=2.5, **_line(model))
     if name == "rmse" and not (rows := scores.curve("atmorep", "spread", level, region)).empty:
-        axis.plot(
-            rows["lead_hours"],
-            rows["value"],
-            color="#56B4E9",
-            marker="x",
-            linestyle=(0, (1, 1)),
-            label="AtmoRep's spread",
-        )
+        axis.errorbar(rows["lead_hours"], rows["value"], yerr=_bars(rows), capsize=2.5, **_SPREAD)
     axis.set_xlabel("Lead time (h)")
     axis.set_ylabel(scores.heading(name))
     axis.set_xticks(scores.leads)

@@ -29,11 +29,12 @@ class TaskSection:
     @classmethod
     def of(cls, config: Config, evidence: Evidence, scores: Scores) -> TaskSection:
         """Make all of one task."""
+        middle = scores.levels[len(scores.levels) // 2]
+        others = [level for level in scores.levels if level != middle]
         if len(scores.leads) > 1:
-            skill = tuple(skill_by_lead(scores, level) for level in scores.levels)
+            skill = tuple(skill_by_lead(scores, level) for level in (middle, *others))
         else:
             skill = (skill_by_level(scores),)
-        middle = scores.levels[len(scores.levels) // 2]
         times = error_by_time(scores, evidence.statistics, middle, scores.leads[-1])
         drawn = _draw(config, evidence, scores)
         tables = (comparison(scores, "crps"), all_scores(scores))
@@ -101,6 +102,7 @@ class Page:
     """Everything the template shows."""
 
     config: Config
+    lede: str
     setup: Table
     glance: Table
     sections: list[FieldSection]

@@ -166,17 +166,29 @@ def _score(row: dict[Any, Any] | None, places: int) -> Cell:
     return Cell(units.number(row["value"], places), units.interval(row["lower"], row["upper"], places))
 
 
+def _share(scores: Scores, metric: str, baseline: str, where: tuple[str, int, float]) -> float:
+    """Size of the paired difference over the baseline's score."""
+    row = scores.row("atmorep", f"{metric}{PAIRED}{baseline}", where)
+    reference = scores.row(baseline, metric, where)
+    if row is None or reference is None or not reference["value"]:
+        return math.nan
+    return abs(float(row["value"]) / float(reference["value"]))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}"
+
+
 def _difference(scores: Scores, metric: str, baseline: str, where: tuple[str, int, float]) -> Cell:
     row = scores.row("atmorep", f"{metric}{PAIRED}{baseline}", where)
     if row is None:
         return Cell("not compared")
     kind, places = verdict(row, units.metric(metric).better), scores.places(metric)
-    reference = scores.row(baseline, metric, where)
-    share = ""
-    if kind in ("better", "worse") and reference is not None and reference["value"]:
-        share = f" by {abs(row['value'] / reference['value']):.0%}".replace("%", " %")
+    share = _share(scores, metric, baseline, where)
+    known = kind in ("better", "worse") and math.isfinite(share)
+    text = f"{_WORDS[kind]} by {_percent(share)} %" if known else _WORDS[kind]
     note = f"{units.number(row['value'], places)} {units.interval(row['lower'], row['upper'], places)}"
-    return Cell(_WORDS[kind] + share, note, kind)
+    return Cell(text, note, kind)
 
 
 def _where(scores: Scores) -> list[tuple[str, int, float]]:
@@ -217,7 +229,7 @@ def comparison(scores: Scores, metric: str = "rmse") -> Table:
     caption = (
         f"{units.title(scores.field)}, {scores.title.lower()}: {scores.heading(metric)} with 95 % intervals"
     )
-    return Table(caption, (*head, "Cases"), tuple(rows), len(_place_head(scores)))
+    return Table(caption, (*head, "Initial times"), tuple(rows), len(_place_head(scores)))
 
 
 def all_scores(scores: Scores) -> Table:
@@ -237,17 +249,20 @@ def all_scores(scores: Scores) -> Table:
 
 def _summary(scores: Scores, lead: float, baseline: str) -> Cell:
     """Verdict on RMSE against one baseline over all levels."""
-    region = scores.regions[0]
-    cells = [_difference(scores, "rmse", baseline, (region, level, lead)) for level in scores.levels]
-    cells = [cell for cell in cells if cell.kind]
-    if not cells:
-        return Cell("–")
-    if len(cells) == 1:
+    places = [(scores.regions[0], level, lead) for level in scores.levels]
+    cells = [_difference(scores, "rmse", baseline, where) for where in places]
+    if len(cells) == 1 and cells[0].note:
         return replace(cells[0], note=f"{cells[0].note} {units.display(scores.field).units}")
-    counts = {kind: sum(cell.kind == kind for cell in cells) for kind in _WORDS}
-    words = [f"{_WORDS[kind]} at {count} of {len(cells)} levels" for kind, count in counts.items() if count]
-    alone = next((kind for kind, count in counts.items() if count == len(cells)), "even")
-    return Cell(", ".join(words), kind=alone)
+    kinds = [cell.kind for cell in cells if cell.kind]
+    if not kinds:
+        return Cell("–")
+    counts = [(kind, kinds.count(kind)) for kind in _WORDS if kind in kinds]
+    text = ", ".join(f"{_WORDS[kind]} at {count} of {len(kinds)} levels" for kind, count in counts)
+    if len(counts) > 1:
+        return Cell(text, kind="even")
+    shares = [s for s in (_share(scores, "rmse", baseline, where) for where in places) if math.isfinite(s)]
+    note = f"by {_percent(min(shares))} to {_percent(max(shares))} %" if shares else ""
+    return Cell(text, note if kinds[0] in ("better", "worse") else "", kinds[0])
 
 
 def glance(all_tasks: list[Scores]) -> Table:
@@ -264,5 +279,8 @@ def glance(all_tasks: list[Scores]) -> Table:
         for scores in all_tasks
         for lead in scores.leads
     ]
-    caption = "RMSE of AtmoRep against each baseline; below, the paired difference and its 95 % interval"
+    caption = (
+        "RMSE of AtmoRep against each baseline, where the 95 % interval of the paired difference excludes "
+        "zero; below, the difference with its interval, or its range over the levels in per cent"
+    )
     return Table(caption, head, tuple(rows), 3)

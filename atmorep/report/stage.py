@@ -12,7 +12,7 @@ from atmorep.report import provenance
 from atmorep.report.evidence import METRIC_COLUMNS, Evidence, collect
 from atmorep.report.page import FieldSection, Page, render
 from atmorep.report.skill import glance
-from atmorep.report.summary import normalisation, setup
+from atmorep.report.summary import lede, normalisation, setup
 
 
 def report(config: Config) -> None:
@@ -49,6 +49,7 @@ def _page(config: Config, evidence: list[Evidence], sections: list[FieldSection]
     files = [paths.metrics, *(path for field in evidence for path in field.files)]
     return Page(
         config=config,
+        lede=lede(config),
         setup=setup(config, evidence),
         glance=glance([scores for section in sections for scores in section.scores]),
         sections=sections,

@@ -25,7 +25,7 @@ def source(config: Config) -> str:
     if isinstance(chosen, CdsSource):
         return "ERA5 from the Copernicus Climate Data Store"
     if isinstance(chosen, FilesSource):
-        return f"files on disk, pattern {chosen.pattern}"
+        return f"files on disk ({chosen.pattern})"
     return (
         f"a simulated atmosphere: primitive equations with simple physics, truncation T{chosen.truncation}, "
         f"seed {chosen.seed}, {chosen.spin_up_days} days of spin-up"
@@ -34,11 +34,11 @@ def source(config: Config) -> str:
 
 def _grid(config: Config) -> str:
     grid, area = Grid.from_config(config.data.grid), config.data.grid
-    where = "global" if grid.periodic else "regional"
+    west_east = f"{_place(area.west, 'EW')} to {_place(area.east, 'EW')}"
     return (
-        f"{where}, {grid.resolution:g}°, {grid.shape[0]} × {grid.shape[1]} points "
-        f"(rows × columns), {_place(area.south, 'NS')} to {_place(area.north, 'NS')}, "
-        f"{_place(area.west, 'EW')} to {_place(area.east, 'EW')}"
+        f"{grid.resolution:g}°, {grid.shape[0]} × {grid.shape[1]} points (rows × columns), "
+        f"{_place(area.south, 'NS')} to {_place(area.north, 'NS')}, "
+        f"{'all longitudes' if grid.periodic else west_east}"
     )
 
 
@@ -55,6 +55,16 @@ def _periods(periods: Iterable[Period]) -> str:
 def _fields(config: Config) -> str:
     return "; ".join(
         f"{units.title(field(name))} ({name}, {units.display(field(name)).units})" for name in config.fields
+    )
+
+
+def lede(config: Config) -> str:
+    """What the page is about, in a sentence."""
+    names = " and ".join(units.title(field(name)).lower() for name in config.fields)
+    periods = config.data.periods
+    return (
+        f"Transformers of {names}, each trained on {source(config)}, {_periods(periods.train)}; "
+        f"scored on {_periods(periods.test)}."
     )
 
 
@@ -90,7 +100,7 @@ def setup(config: Config, evidence: Iterable[Evidence]) -> Table:
             "tokens hidden"
         ),
     }
-    return Table("What was trained on what", (), tuple((Cell(k), Cell(v)) for k, v in rows.items()))
+    return Table("The experiment", (), tuple((Cell(k), Cell(v)) for k, v in rows.items()))
 
 
 def _extent(shape: tuple[int, int, int]) -> str:

@@ -1,0 +1,218 @@
+"""The report as a whole, on artefacts of the form the stages before it write."""
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from atmorep.artefacts import write_text
+from atmorep.errors import IntegrityError
+from atmorep.paths import Paths
+from atmorep.report.stage import report
+from atmorep.timeaxis import data_spans
+
+from .artefacts import configuration, make
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Reader(HTMLParser):
+    """Checks that elements nest, and gathers what the tests ask about."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.text, self.ids = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(reported):
+    reader = Reader()
+    reader.feed(reported[2])
+    reader.close()
+    return reader
+
+
+def attributes(page, tag):
+    return [found for name, found in page.tags if name == tag]
+
+
+def test_well_formed(page):
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    targets = [a["href"][1:] for a in attributes(page, "a") if a["href"].startswith("#")]
+    labels = [a["aria-labelledby"] for _, a in page.tags if "aria-labelledby" in a]
+    assert targets
+    assert set(targets + labels) <= set(page.ids)
+
+
+def test_loads_nothing(page, reported):
+    for tag, found in page.tags:
+        assert tag not in ("script", "link", "iframe", "object")
+        assert found.get("src", "data:").startswith("data:")
+    style = re.search(r"<style>(.*?)</style>", reported[2], re.DOTALL).group(1)
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_every_image_decodes_and_is_described(page):
+    images = attributes(page, "img")
+    assert len(images) > 15
+    for image in images:
+        assert len(image["alt"]) > 40
+        media, data = image["src"].removeprefix("data:").split(";base64,")
+        data = base64.b64decode(data, validate=True)
+        if media == "image/svg+xml":
+            assert ElementTree.fromstring(data).tag.endswith("svg")
+        else:
+            with Image.open(io.BytesIO(data)) as decoded:
+                decoded.load()
+                assert min(decoded.size) > 300
+
+
+def test_figures_are_the_images_of_the_page(page, reported):
+    files = {path.read_bytes() for path in reported[1].figures.iterdir()}
+    shown = {base64.b64decode(image["src"].split(",")[1]) for image in attributes(page, "img")}
+    assert files == shown
+    names = {path.name for path in reported[1].figures.iterdir()}
+    assert {"t-forecast-850-6h-map.png", "msl-forecast-0-skill.svg", "t-training.svg"} <= names
+
+
+def test_tables_have_units_and_intervals(reported):
+    tables = re.findall(r"<table>(.*?)</table>", reported[2], re.DOTALL)
+    scored = [table for table in tables if "with 95 % intervals" in table]
+    assert len(scored) == 2 * 3 * 3  # fields, tasks; RMSE, CRPS and all scores
+    for table in scored:
+        heads = re.findall(r'<th scope="col">(.*?)</th>', table)
+        kinds = [h for h in heads if re.search("RMSE|MAE|Bias|CRPS|Spread|ACC|minus", h)]
+        assert kinds
+        assert all(re.search(r"\((K|hPa|1)\)$", head) for head in kinds)
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
+        numbers = [cell for cell in cells if re.match(r"−?\d+\.\d", cell)]
+        assert numbers
+        assert all(re.search(r"\[−?[\d.]+, −?[\d.]+\]", cell) for cell in numbers)
+
+
+def test_values_are_those_of_the_metrics(reported):
+    metrics = pd.read_csv(reported[1].metrics)
+    chosen = metrics.query(
+        "field == 'msl' and task == 'forecast' and lead_hours == 6 and metric == 'rmse' "
+        "and model == 'atmorep'"
+    ).iloc[0]
+    lower, value, upper = (f"{chosen[name] / 100:.2f}" for name in ("lower", "value", "upper"))  # hPa
+    assert f'{value} <span class="note">[{lower}, {upper}]</span>' in reported[2]
+
+
+def test_verdicts_in_words(page):
+    text = " ".join(page.text)
+    assert "better by 38 %" in text
+    assert "no clear difference" in text  # linear interpolation: the interval holds zero
+
+
+def test_metrics_are_the_concatenation(reported):
+    config, paths, _ = reported
+    texts = [(paths.evaluation(name) / "metrics.csv").read_text() for name in config.fields]
+    header, _, first = texts[0].partition("\n")
+    second = texts[1].partition("\n")[2]
+    assert paths.metrics.read_text() == f"{header}\n{first}{second}"
+
+
+def test_text_is_escaped(page, reported):
+    assert "<b>{field}</b>" not in reported[2]
+    assert "<b>{field}</b>" in "".join(page.text)
+
+
+def test_same_inputs_same_page(reported, monkeypatch):
+    config, paths, before = reported
+    monkeypatch.chdir(paths.root)
+    report(config)
+    assert paths.report.read_text() == before
+
+
+def test_says_that_data_are_simulated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = configuration(source={"kind": "simulated"}, fields={"msl": None})
+    make(config)
+    report(config)
+    text = Paths(config).report.read_text()
+    assert text.index("Simulated data.") < text.index("At a glance")
+    assert "the coastlines are the real Earth" in text
+
+
+def test_costs_of_this_configuration_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = configuration(fields={"msl": None})
+    make(config)
+    paths = Paths(config)
+    rows = "s\th:m:s\tmax_rss\tmean_load\n{}\t0:00:01\t100.5\t50.0\n"
+    folder = paths.results / "benchmarks"
+    write_text(folder / "convert/msl/2019-01.tsv", rows.format(3.5))
+    write_text(folder / "convert/msl/2019-02.tsv", rows.format(1.5))
+    write_text(folder / f"pretrain/{paths.model('msl').name}.tsv", rows.format(7.25))
+    write_text(folder / "pretrain/msl-0123456789.tsv", rows.format(1000))
+    report(config)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", paths.report.read_text()))
+    assert "convert 2 5.0 3.5 100 0.50" in text
+    assert "pretrain 1 7.2 7.2 100 0.50" in text
+
+
+@pytest.mark.parametrize(
+    ("stage", "path"),
+    [
+        ("evaluate", lambda paths, span: paths.evaluation("msl") / "metrics.csv"),
+        ("evaluate", lambda paths, span: paths.evaluation("msl") / "maps.nc"),
+        ("evaluate", lambda paths, span: paths.evaluation("msl") / "statistics.nc"),
+        ("pretrain", lambda paths, span: paths.model("msl") / "training.csv"),
+        ("pretrain", lambda paths, span: paths.model("msl") / "config.yaml"),
+        ("convert", lambda paths, span: paths.part("msl", span)),
+        ("verify", lambda paths, span: paths.verified("msl", span)),
+        ("statistics", lambda paths, span: paths.normalisation("msl")),
+    ],
+)
+@pytest.mark.parametrize("damage", ["missing", "broken"])
+def test_missing_or_broken_input(tmp_path, monkeypatch, stage, path, damage):
+    monkeypatch.chdir(tmp_path)
+    config = configuration(fields={"msl": None})
+    make(config)
+    artefact = path(Paths(config), data_spans(config.data)[0])
+    if damage == "missing":
+        artefact.unlink()
+    elif artefact.name == "config.yaml":
+        pytest.skip("its text is not interpreted")
+    else:
+        artefact.write_bytes(b"no such thing")
+    with pytest.raises(IntegrityError) as error:
+        report(config)
+    assert str(artefact) in str(error.value)
+    assert f"atmorep {stage}" in str(error.value)
+    assert "field msl" in str(error.value)
+    assert not Paths(config).results.joinpath("report.html").exists()
+
+
+@pytest.mark.skipif(not shutil.which("chromium-headless-shell"), reason="no chromium-headless-shell")
+def test_opens_in_a_browser(reported):
+    page = reported[1].report.as_uri()
+    options = ["--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--dump-dom"]
+    done = subprocess.run(
+        ["chromium-headless-shell", *options, page], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "CONSOLE" not in done.stderr
+    assert done.stdout.count("<img") == reported[2].count("<img")
