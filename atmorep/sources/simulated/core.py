@@ -30,7 +30,7 @@ SIGMA_BOUNDARIES = (0.0, 0.1, 0.25, 0.45, 0.65, 0.85, 1.0)
 REFERENCE_TEMPERATURE = 288.0
 """Temperature in K about which the implicit terms are linearised."""
 TIME_STEPS = {21: 1800, 31: 1800, 42: 1200}
-"""Seconds a step by truncation: a 80 m/s jet stays below a Courant number of 0.7."""
+"""Seconds a step by truncation: the Courant number of a 80 m/s jet is about 0.7 at most."""
 DIFFUSION_HOURS = 12.0
 """E-folding time of the smallest scale under the eighth-order diffusion."""
 ROBERT_ASSELIN = 0.05

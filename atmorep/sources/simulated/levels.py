@@ -18,7 +18,7 @@ def half_levels() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def coefficients(levels: Levels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Coefficients a (Pa) and b of each of ``levels``.
 
-    A model level lies in the middle of its half levels (IFS documentation, part III, eq. 2.12).
+    A model level lies in the middle of its half levels, as in ECMWF's table of L137.
     """
     if levels.type == "pressure":
         return np.array(levels.values) * 100.0, np.zeros(len(levels.values))
