@@ -108,6 +108,7 @@ class Predictions:
             described = _describe(evaluation, dataset, f"Predictions ({task.name})")
             described.to_zarr(path, compute=False, encoding=encoding, zarr_format=3, consolidated=True)
         self._array: Any = zarr.open_array(path / evaluation.field, mode="r+")
+        self._shape = shape
         self._chunk: NDArray[np.float32] = np.empty(chunk, np.float32)
         self._corner: tuple[int, int, int] | None = None
 
@@ -128,11 +129,12 @@ class Predictions:
         """Write what is held."""
         if self._corner is None:
             return
-        size, rows, columns = self._array.shape[0], *self._array.shape[-2:]
         time, row, column = self._corner
-        held = self._chunk[: size - time, ..., : rows - row, : columns - column]
-        stop = (time + held.shape[0], row + held.shape[-2], column + held.shape[-1])
-        self._array[time : stop[0], ..., row : stop[1], column : stop[2]] = held
+        height, width = self._shape[-2:]
+        held = self._chunk[: self._shape[0] - time, ..., : height - row, : width - column]
+        times, rows, columns = held.shape[0], *held.shape[-2:]
+        place = (slice(row, row + rows), slice(column, column + columns))
+        self._array[time : time + times, ..., *place] = held
         self._corner = None
 
 
