@@ -59,6 +59,8 @@ def load_model(bundle: Path, field: str) -> tuple[Config, FieldTransformer]:
         if not (bundle / name).is_file():
             raise IntegrityError(f"{bundle}: {name} is missing; train the model again")
     config = load(bundle / CONFIG)
+    if field not in config.fields:
+        raise IntegrityError(f"{bundle}: is of {', '.join(config.fields)}, not of {field}; train {field}")
     model = build(config, field)
     try:
         model.load_state_dict(load_file(bundle / WEIGHTS))

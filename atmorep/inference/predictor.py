@@ -49,7 +49,7 @@ class Predictor:
         """
         folder = Paths(config).model(field)
         trained, model = bundle.load_model(folder, field)
-        normalisation = Normalisation.load(folder / bundle.NORMALISATION)
+        normalisation = Normalisation.load(folder / bundle.NORMALISATION, trained.model_levels(field))
         reader = NeighbourhoodReader(trained, field, FieldReader(config, field), normalisation)
         return cls(model, reader, trained.network.tails)
 

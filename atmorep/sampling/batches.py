@@ -72,12 +72,9 @@ class NeighbourhoodReader:
         time = self.reader.axis.times(
             window.start + self.extent.time // 2, window.start + self.extent.time // 2 + 1
         )[0]
-        mean, std = self.normalisation.at(time)
-        if mean.shape[-1] == 1:
-            return mean, std
         rows = slice(window.row, window.row + self.extent.latitude)
         columns = (window.column + np.arange(self.extent.longitude)) % self.reader.grid.shape[1]
-        return mean[:, rows][..., columns], std[:, rows][..., columns]
+        return self.normalisation.at(time, rows, columns)
 
     def normalised(self, windows: Sequence[Window]) -> Tensor:
         """Return normalised tokens (B, L, K, I, J, V)."""

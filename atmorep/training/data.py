@@ -42,7 +42,7 @@ class EpochNumbers(Sampler[int]):
 
 def neighbourhoods(config: Config, field: str) -> NeighbourhoodReader:
     """Open the store and the normalisation of ``field``."""
-    normalisation = Normalisation.load(Paths(config).normalisation(field))
+    normalisation = Normalisation.load(Paths(config).normalisation(field), config.model_levels(field))
     return NeighbourhoodReader(config, field, FieldReader(config, field), normalisation)
 
 

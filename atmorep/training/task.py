@@ -45,7 +45,7 @@ class PretrainTask(L.LightningModule):
         return members[batch.selected].float(), batch.target[batch.selected]
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Return the loss of a batch; stops at the first that is not finite."""
+        """Return the loss of a batch."""
         loss = combined(*self._members(self.model, batch), self.loss_weights)
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.source))
         return loss

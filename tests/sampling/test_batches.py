@@ -1,0 +1,203 @@
+"""Batches from a real store: the same whoever asks, and without what is hidden."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from pipeline import MISSING, weather
+from torch.utils.data import DataLoader
+
+from atmorep.grids import Grid
+from atmorep.masking import training_strategy
+from atmorep.paths import Paths
+from atmorep.sampling.batches import Batch, TrainingBatches
+from atmorep.sampling.tokens import detokenise, per_point
+from atmorep.sampling.windows import Window, sample_generator
+from atmorep.store.arrays import open_array
+from atmorep.training.data import forecast_tokens, neighbourhoods, training_loader, window_sampler
+from atmorep.transforms import inverse
+
+FIELDS = ["t", "2t", "tp"]
+PARTS = ("source", "target", "info", "blank", "selected")
+
+
+def batches(config, field="t", batch_size=4, rank=0, ranks=1):
+    reader = neighbourhoods(config, field)
+    return TrainingBatches(
+        config,
+        reader,
+        window_sampler(config, reader, config.data.periods.train, "train"),
+        training_strategy(config.masking, forecast_tokens(config, field)),
+        purpose="train",
+        batches_per_epoch=5,
+        batch_size=batch_size,
+        rank=rank,
+        ranks=ranks,
+    )
+
+
+def same(one: Batch, other: Batch) -> bool:
+    return all(torch.equal(getattr(one, part), getattr(other, part)) for part in PARTS)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_shapes(configure, field):
+    config = configure()
+    batch, levels = batches(config, field)[0], len(config.model_levels(field))
+    assert batch.source.shape == batch.target.shape == (4, levels, 3, 2, 3, 18)
+    assert batch.info.shape == (4, levels, 3, 2, 3, 10)
+    assert batch.blank.shape == batch.selected.shape == (4, levels, 3, 2, 3)
+    assert batch.source.dtype == batch.target.dtype == batch.info.dtype == torch.float32
+    assert all(torch.isfinite(getattr(batch, part)).all() for part in PARTS)  # no missing hour is drawn
+
+
+def test_a_batch_does_not_depend_on_order_or_on_who_reads(configure):
+    config = configure()
+    forwards, again = batches(config), batches(config)
+    expected = [forwards[n] for n in range(7)]  # beyond the first epoch's 5
+    assert all(same(again[n], expected[n]) for n in (6, 2, 5, 0, 2))
+    assert not any(same(expected[a], expected[b]) for a in range(7) for b in range(a))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_batch_does_not_depend_on_the_number_of_workers(configure, workers):
+    config = configure()
+    expected = batches(config)
+    settings = {"num_workers": workers, "multiprocessing_context": "spawn"}  # tensorstore forbids fork
+    loader = DataLoader(batches(config), batch_size=None, sampler=range(6), **settings)
+    for number, batch in enumerate(loader):
+        assert same(batch, expected[number])
+
+
+def test_ranks_share_the_samples_of_the_batch_without_overlap(configure):
+    config = configure()
+    whole = batches(config)
+    halves = [batches(config, batch_size=2, rank=rank, ranks=2) for rank in (0, 1)]
+    for number in (0, 1, 6):
+        first, second = (half[number] for half in halves)
+        for part in PARTS:
+            joined = torch.cat([getattr(first, part), getattr(second, part)])
+            assert torch.equal(joined, getattr(whole[number], part))
+        assert not any(torch.equal(a, b) for a in first.info for b in second.info)
+
+
+def test_the_training_loader_draws_new_samples_each_epoch(configure):
+    loader = training_loader(configure(), "2t")
+    first = list(loader)
+    loader.sampler.set_epoch(1)
+    second = list(loader)
+    assert len(first) == len(second) == 2
+    assert not any(same(a, b) for a in first for b in second)
+
+
+@pytest.mark.parametrize("field", ["t", "tp"])
+def test_what_is_hidden_never_reaches_the_source(configure, delivered, field, tmp_path):
+    config = configure(masking={"ratio_min": 0.5, "masked": 0.8, "noised": 0.1, "coarsened": 0.1})
+    before = batches(config, field, batch_size=1)[3]
+    (tmp_path / "data").unlink()
+    shutil.copytree(delivered / "data", tmp_path / "data")
+    perturbed(config, field, before)
+    after = batches(config, field, batch_size=1)[3]
+    assert torch.equal(after.source, before.source)
+    blank = before.blank
+    assert torch.equal(after.target[~blank], before.target[~blank])
+    assert (after.target[blank] != before.target[blank]).all()
+
+
+def perturbed(config, field, batch):
+    """Change what the store holds below the blank tokens of the only sample of batch 3."""
+    drawn = batches(config, field, batch_size=1)
+    window = drawn.sampler.draw(sample_generator("train", config.training.seed, 0, 3))
+    e, array = config.network.neighbourhood, open_array(Paths(config).store, field)
+    columns = [(window.column + n) % 36 for n in range(e.longitude)]
+    times, rows = slice(window.start, window.start + e.time), slice(window.row, window.row + e.latitude)
+    values = array[times, :, rows].read().result()
+    hidden = per_point(batch.blank, config.token_size(field).shape)[0].swapaxes(0, 1).numpy()
+    values[..., columns] += np.where(hidden, 1, 0)
+    array[times, :, rows].write(values).result()
+
+
+def test_exact_numbers_are_selected_and_only_they_are_distorted(configure):
+    config = configure(
+        masking={"ratio_min": 0.5, "ratio_max": 0.5, "masked": 0.5, "noised": 0.2, "coarsened": 0.2}
+    )
+    batch = batches(config, batch_size=20)[0]
+    assert (batch.selected.sum((2, 3, 4)) == 9).all()  # of 18 a level
+    assert not (batch.blank & ~batch.selected).any()
+    assert (batch.source[batch.blank] == 0).all()
+    changed = (batch.source != batch.target).any(-1)
+    assert not (changed & ~batch.selected).any()
+    share = changed.float().sum() / batch.selected.sum()
+    assert share.item() == pytest.approx(0.9, abs=4 * 0.3 / batch.selected.sum().item() ** 0.5)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_normalisation_and_tokens_are_undone_exactly(configure, field):
+    config = configure()
+    reader = neighbourhoods(config, field)
+    windows = [Window(96, 0, 0), Window(150, 13, 30), Window(185, 5, 35)]  # either side of February's middle
+    mean, std = reader.scales(windows)
+    back = inverse(field, detokenise(reader.normalised(windows), reader.token_size).numpy() * std + mean)
+    # float32 arithmetic on numbers up to 300 K; precipitation through log1p and expm1
+    np.testing.assert_allclose(back, reader.values(windows), rtol=2e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("field", ["t", "2t"])
+def test_values_are_those_delivered_where_and_when_they_belong(configure, field):
+    config = configure()
+    reader, grid = neighbourhoods(config, field), Grid.from_config(config.data.grid)
+    window = Window(150, 4, 31)  # across Greenwich
+    columns = (31 + np.arange(9)) % 36
+    found = reader.values([window])[0]
+    for step, time in enumerate(reader.reader.axis.times(150, 156)):
+        for at, level in enumerate(config.model_levels(field)):
+            expected = weather(field, level, time, grid)[4:10][:, columns]
+            # 16 bits over a range of some 100 K, and as much again in rounding
+            np.testing.assert_allclose(found[at, step], expected, atol=4e-3)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_normalised_training_data_have_mean_zero_and_unit_variance(configure, field):
+    config = configure(network={"neighbourhood": {"time": 6, "latitude": 18, "longitude": 36}})
+    reader = neighbourhoods(config, field)
+    area = torch.from_numpy(reader.reader.grid.weights[:18]).float()
+    starts = range(96, 138, 6)  # up to the missing hour
+    values = detokenise(reader.normalised([Window(s, 0, 0) for s in starts]), reader.token_size)
+    weights = area if field != "2t" else torch.ones_like(area)  # 2t: each point has its own
+    mean = (values * weights).mean() / weights.mean()
+    std = ((values - mean).square() * weights).mean().sqrt() / weights.mean().sqrt()
+    # a fortnight of a travelling wave, south pole left out, months interpolated
+    assert abs(mean.item()) < 0.1
+    assert std.item() == pytest.approx(1, abs=0.15)
+
+
+def test_a_subset_of_levels_is_normalised_by_its_own_statistics(configure):
+    all_levels = neighbourhoods(configure(), "t")
+    window = [Window(107, 3, 5)]
+    for at, level in enumerate((105, 137)):
+        only = neighbourhoods(configure(fields={"t": {"levels": [level]}}), "t")
+        assert torch.equal(only.normalised(window), all_levels.normalised(window)[:, at : at + 1])
+    swapped = neighbourhoods(configure(fields={"t": {"levels": [137, 105]}}), "t")
+    assert torch.equal(swapped.normalised(window), all_levels.normalised(window).flip(1))
+
+
+def test_no_window_holds_the_missing_hour(configure):
+    config = configure()
+    reader = neighbourhoods(config, "t")
+    starts = window_sampler(config, reader, config.data.periods.train, "train").starts
+    missing = int(reader.reader.axis.index(MISSING))
+    first, last = (int(reader.reader.axis.index(np.datetime64(d, "h"))) for d in ("2001-01-25", "2001-02-16"))
+    assert set(starts) == set(range(first, last - 5)) - set(range(missing - 5, missing + 1))
+
+
+def test_information_is_that_of_each_tokens_centre(configure):
+    config = configure()
+    info = neighbourhoods(config, "t").info([Window(10, 2, 33)])[0].numpy()  # L K I J F
+    # rows 2 to 4 and 5 to 7 from 90 degrees: centres at 60 and 30 degrees; columns from 330 degrees
+    np.testing.assert_allclose(info[1, 2, :, 1, 5], np.sin(np.radians([60, 30])), rtol=1e-6)
+    np.testing.assert_allclose(info[0, 1, 1, :, 6], np.sin(np.radians([340, 10, 40])), atol=1e-6)
+    np.testing.assert_allclose(info[:, 0, 0, 0, 8], [1.05, 1.37], rtol=1e-6)
+    # steps 10 and 11 are 12 and 18 UTC of 3 January: at 15 UTC, solar time 13:40 at 340 degrees
+    solar = np.radians(15 * 15 + 340)
+    np.testing.assert_allclose(info[0, 0, 0, 0, 3:5], [np.sin(solar), np.cos(solar)], atol=1e-6)
