@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,8 @@ import pandas as pd
 import xarray as xr
 from safetensors import safe_open
 
-from atmorep.artefacts import read_json
 from atmorep.config import Config
-from atmorep.errors import AtmoRepError, IntegrityError
+from atmorep.errors import IntegrityError
 from atmorep.fields import Field, field
 from atmorep.paths import Paths
 from atmorep.timeaxis import data_spans
@@ -62,7 +62,7 @@ def collect(config: Config, name: str) -> Evidence:
     read = _Reader(name).read
     spans = [str(span) for span in data_spans(config.data)]
     for span in spans:
-        read("convert", paths.part(name, span), read_json)
+        read("convert", paths.part(name, span), _json)
     read("pretrain", model / "config.yaml", Path.read_text)
     return Evidence(
         spec=field(name),
@@ -89,12 +89,14 @@ class _Reader:
             raise IntegrityError(f"{path}: is missing (field {self.name}); {remedy}")
         try:
             return reader(path)
-        except AtmoRepError:
-            raise
         except (OSError, ValueError, KeyError) as error:
             raise IntegrityError(
                 f"{path}: cannot be read (field {self.name}): {error}; delete it and {remedy}"
             ) from None
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text())
 
 
 def _metrics(path: Path) -> pd.DataFrame:
@@ -122,7 +124,7 @@ def _dataset(path: Path) -> xr.Dataset:
 
 
 def _verification(path: Path) -> dict[str, Any]:
-    outcome: dict[str, Any] = read_json(path)
+    outcome: dict[str, Any] = _json(path)
     for key in ("max_abs_error", "tolerance", "hours", "missing"):
         if key not in outcome:
             raise ValueError(f"it lacks '{key}'")

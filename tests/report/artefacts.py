@@ -59,12 +59,12 @@ def configuration(**changes):
     return parse({**values, **changes})
 
 
-def make(config):
+def make(config, tasks=TASKS):
     for name in config.fields:
-        make_field(config, name)
+        make_field(config, name, tasks)
 
 
-def make_field(config, name):
+def make_field(config, name, tasks):
     paths, random = Paths(config), np.random.default_rng(len(name))
     for span in data_spans(config.data):
         write_json(paths.part(name, span), {"span": str(span)})
@@ -77,7 +77,7 @@ def make_field(config, name):
     with (paths.evaluation(name) / "metrics.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        table.writerows(scores(config, name, random))
+        table.writerows(scores(config, name, tasks))
     maps = representative(config, name, random)
     maps.to_netcdf(paths.evaluation(name) / "maps.nc")
     statistics(config, name, random).to_netcdf(paths.evaluation(name) / "statistics.nc")
@@ -114,9 +114,9 @@ def make_model(config, name):
     training.to_csv(folder / "training.csv", index=False)
 
 
-def scores(config, name, random):
+def scores(config, name, tasks):
     unit = 100.0 if known_field(name).units == "Pa" else 1.0
-    for task, (leads, baselines) in TASKS.items():
+    for task, (leads, baselines) in tasks.items():
         for level in config.model_levels(name):
             for lead in leads:
                 place = (name, level, lead, "domain")
