@@ -37,12 +37,12 @@ class Grid:
     @cached_property
     def latitude(self) -> NDArray[np.float64]:
         """Latitudes of the rows (rows,), decreasing."""
-        return self.north - self.resolution * np.arange(self.shape[0])
+        return self.north - self.resolution * np.arange(self.shape[0], dtype=np.float64)
 
     @cached_property
     def longitude(self) -> NDArray[np.float64]:
         """Longitudes of the columns (columns,), increasing."""
-        return self.west + self.resolution * np.arange(self.shape[1])
+        return self.west + self.resolution * np.arange(self.shape[1], dtype=np.float64)
 
     @property
     def periodic(self) -> bool:

@@ -35,15 +35,15 @@ class Files:
         """Look whether there are files for all months, and what the first and the last month hold.
 
         Raises:
-            SourceError: if the pattern fits no file.
-            DataError: if a file lacks field, level, grid or dates.
+            SourceError: if the pattern fits no file, or a file has no such field or level.
+            DataError: if a file is broken or has another grid or other dates.
         """
         used = data_spans(self._config.data)
         for group in self.groups():
             for field, level in group.members:
                 for span in used:
                     self._paths(field, level, span)
-                for span in {used[0], used[-1]}:
+                for span in dict.fromkeys((used[0], used[-1])):
                     self._look(field, level, span)
 
     def fetch(self, group: Group, span: Span, target: Target) -> None:
@@ -111,7 +111,7 @@ class Files:
             if (m.field, m.level_type, m.level) == (field, kind, level)
         ]
         if not fitting:
-            raise DataError(
+            raise SourceError(
                 f"{_names(paths)}: no message of field {field} on {kind} level {level}; "
                 f"{_held(m for path in paths for m in self._scan(path))}; correct fields or data.levels"
             )

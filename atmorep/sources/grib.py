@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyproj  # noqa: F401  (both bundle libproj; loaded after eccodes it crashes at exit)
+
 import eccodes  # isort: skip
 import numpy as np
 from numpy.typing import NDArray

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from atmorep.errors import DataError
+from atmorep.errors import DataError, SourceError
 from atmorep.fields import Field
 from atmorep.grids import Grid
 from atmorep.timeaxis import Hours
@@ -107,7 +107,7 @@ class GriddedFile:
         found = [name for name in names if name in self._file.data_vars]
         if not found:
             held = ", ".join(str(name) for name in self._file.data_vars)
-            raise DataError(f"{self.where}: no variable {' or '.join(names)}; the file holds {held}")
+            raise SourceError(f"{self.where}: no variable {' or '.join(names)}; the file holds {held}")
         number = self._file[found[0]].attrs.get("GRIB_paramId", self.field.param_id)
         if int(number) not in (self.field.param_id, *self.field.alias_param_ids):
             raise DataError(
@@ -179,7 +179,8 @@ class GriddedFile:
             named_by_path: the file's name says the level, so that a coordinate is not needed.
 
         Raises:
-            DataError: if the file lacks the level, or has a further dimension.
+            SourceError: if the file lacks the level.
+            DataError: if it has a further dimension.
         """
         chosen = self._variable if self.field.surface else self._select(level, named_by_path)
         space = [self._name(chosen, n, w) for n, w in ((_LATITUDE, "latitude"), (_LONGITUDE, "longitude"))]
@@ -202,14 +203,14 @@ class GriddedFile:
             index = np.flatnonzero(np.abs(values - level) < 1e-3)
             if index.size != 1:
                 held = ", ".join(f"{v:g}" for v in values)
-                raise DataError(
+                raise SourceError(
                     f"{self.where}: lacks {self.level_type} level {level}; it holds {held}: correct "
                     "data.levels.values"
                 )
             return self._variable.isel({name: int(index[0])}) if coordinate.ndim else self._variable
         if named_by_path:
             return self._variable
-        raise DataError(
+        raise SourceError(
             f"{self.where}: has no coordinate of {self.level_type} levels "
             f"({' or '.join(_LEVEL[self.level_type])}); correct data.levels.type or the file"
         )

@@ -7,22 +7,29 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from atmorep.config import parse as validated  # Snakemake has a parse() of its own
-from atmorep.errors import AtmoRepError
+from atmorep.errors import AtmoRepError, DataError
 from atmorep.paths import Paths
 from atmorep.sources import open_source
 from atmorep.timeaxis import Span, data_spans, spans, training_spans
 
 
 def check_source(source):
-    """Ask the source for what is not on disk yet, before the first job and on a dry run too."""
+    """Ask the source for what is not on disk yet, before the first job and on a dry run too.
+
+    What it does not have at all is refused; a broken file stops the job that reads it, no other.
+    """
     raw = (
         PATHS.raw(field, level, span)
         for group in GROUPS
         for field, level in group.members
         for span in SPANS
     )
-    if workflow.is_main_process and not all(path.exists() for path in raw):
+    if not workflow.is_main_process or all(path.exists() for path in raw):
+        return
+    try:
         source.check()
+    except DataError as error:
+        logger.warning(str(error))
 
 
 try:
