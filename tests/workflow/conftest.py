@@ -17,8 +17,11 @@ class Workflow:
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run ``snakemake`` with two cores; standard error goes with standard output."""
         return subprocess.run(
-            [Path(sys.executable).with_name("snakemake"), "--cores", "2", *arguments]
-            + ["--snakefile", self.repository / "workflow/Snakefile"],
+            [
+                *(Path(sys.executable).with_name("snakemake"), "--cores", "2"),
+                *("--snakefile", self.repository / "workflow/Snakefile"),
+                *arguments,
+            ],
             cwd=self.folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
             stdout=subprocess.PIPE,

@@ -62,8 +62,8 @@ def test_a_level_the_source_lacks_is_refused(workflow, repository, shared):
         "fields={t: {}, 2t: {}}",
     )
     assert done.returncode
-    assert "WorkflowError" in done.stdout
-    assert "data.levels" in done.stdout or "level" in done.stdout
+    assert "era5-2mt-2019-03-uk.grib: no message of field t on model level 96" in done.stdout
+    assert "the files hold 2t surface 0; correct fields or data.levels" in done.stdout
     assert "Traceback" not in done.stdout
 
 
