@@ -1,0 +1,132 @@
+"""The configuration refuses what cannot work, naming key, value and remedy; what is generated is in step."""
+
+import copy
+
+import pytest
+import yaml
+
+from atmorep.config import load, parse
+from atmorep.config.stage import GENERATED, write
+from atmorep.errors import ConfigError
+
+
+@pytest.fixture
+def demo(repository):
+    return yaml.safe_load((repository / "config/demo.yaml").read_text())
+
+
+def changed(values, **keys):
+    """Copy of ``values`` with dotted keys (``__`` for the dot) replaced."""
+    values = copy.deepcopy(values)
+    for key, value in keys.items():
+        *parents, last = key.split("__")
+        section = values
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = value
+    return values
+
+
+def refusal(values):
+    with pytest.raises(ConfigError) as caught:
+        parse(values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["demo", "config", *(f"examples/{n}" for n in ("uk-2t", "north-atlantic", "western-europe"))]
+)
+def test_what_is_shipped_is_valid(repository, name):
+    config = load(repository / f"config/{name}.yaml")
+    assert parse(config.model_dump(mode="json")) == config
+
+
+def test_published_tokens(repository):
+    config = load(repository / "config/config.yaml")
+    assert config.tokens("u").shape == (12, 3, 6)
+    assert config.tokens("t").shape == (12, 2, 4)
+    assert config.tokens("tp").shape == (12, 6, 12)
+
+
+def test_a_mistyped_key(demo):
+    message = refusal(changed(demo, training__epoch=3))
+    assert "training.epoch = 3: there is no such key; did you mean 'epochs'?" in message
+
+
+def test_a_mistyped_key_of_the_source(demo):
+    assert "source.sed = 1: there is no such key; did you mean 'seed'?" in refusal(
+        changed(demo, source__sed=1)
+    )
+
+
+def test_an_impossible_token_size(demo):
+    message = refusal(changed(demo, network__token_size__latitude=4))
+    assert "network.token_size.latitude = 4 does not divide network.neighbourhood.latitude = 15" in message
+    assert "use one of [1, 3, 5, 15]" in message
+
+
+def test_an_impossible_token_size_of_one_field(demo):
+    size = {"time": 3, "latitude": 5, "longitude": 7}
+    message = refusal(changed(demo, fields__t={"token_size": size}))
+    assert "fields.t.token_size.longitude = 7 does not divide" in message
+
+
+def test_a_level_that_is_not_taken(demo):
+    message = refusal(changed(demo, fields__t={"levels": [850, 300]}))
+    assert "fields.t.levels: 300 is not one of data.levels.values = [850, 500, 250]; add it" in message
+
+
+def test_a_level_that_does_not_exist(demo):
+    assert "there is no model level 138; use 1 to 137" in refusal(
+        changed(demo, data__levels={"type": "model", "values": [138]})
+    )
+
+
+def test_overlapping_periods(demo):
+    message = refusal(changed(demo, data__periods__test=[{"start": "2001-03-10", "end": "2001-03-31"}]))
+    assert "validation (2001-03-01 to 2001-03-15) and test (2001-03-10 to 2001-03-31) overlap" in message
+    assert "periods must be disjoint" in message
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"fields__x": {}}, "'x' is not a field AtmoRep knows; use one of"),
+        ({"data__time_step": 5}, "data.time_step = 5: 5 hours do not divide a day; use 1, 2, 3"),
+        ({"evaluation__lead_hours": [36]}, "36 h must be a positive multiple of data.time_step = 1 h, at most 33"),
+        ({"network__heads": 7}, "embed_dim = 96 must be a multiple of 2 * heads = 14"),
+        ({"network__neighbourhood__latitude": 65}, "exceeds the 61 points of data.grid"),
+        ({"data__grid__resolution": 7}, "must be a positive multiple of resolution = 7"),
+        ({"data__periods__test": [{"start": "2001-03-31", "end": "2001-03-31"}]}, "holds a neighbourhood of"),
+        ({"training__batch_size": 7}, "samples_per_epoch = 512 must be a multiple of batch_size = 7"),
+        ({"source": {"kind": "file"}}, "source"),
+        ({"experiment": "../up"}, "experiment = '../up'"),
+    ],
+)  # fmt: skip
+def test_refused(demo, keys, expected):
+    assert expected in refusal(changed(demo, **keys))
+
+
+def test_every_fault_is_named_at_once(demo):
+    message = refusal(changed(demo, training__epoch=3, training__seed=-1))
+    assert "training.epoch" in message
+    assert "training.seed = -1" in message
+
+
+def test_a_missing_key(demo):
+    del demo["data"]["periods"]["test"]
+    assert "data.periods.test: is missing; add it" in refusal(demo)
+
+
+def test_a_file_that_is_no_yaml(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("fields: [")
+    with pytest.raises(ConfigError, match=r"broken\.yaml: cannot be read as YAML"):
+        load(path)
+
+
+def test_generated_files_are_in_step(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write()
+    for path in GENERATED:
+        assert (repository / path).read_text() == path.read_text(), "run 'atmorep schema' and commit"
