@@ -12,8 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from atmorep.artefacts import sha256
+from atmorep.cli import COMMANDS
 from atmorep.report.evidence import Evidence
 from atmorep.report.skill import Cell, Table
+from atmorep.report.units import in_order
 
 
 def commit() -> str:
@@ -64,11 +66,11 @@ def training_cost(evidence: Iterable[Evidence]) -> Table:
                 Cell(f"{field.parameters:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")),
                 Cell(str(len(log))),
                 Cell(f"{samples:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")),
-                Cell(f"{seconds / 60:.1f}"),
+                Cell(f"{seconds:.0f}"),
                 Cell(f"{log['samples_per_second'].median():.1f}"),
             )
         )
-    head = ("Field", "Parameters", "Epochs", "Samples seen", "Time (min)", "Median samples per second")
+    head = ("Field", "Parameters", "Epochs", "Samples seen", "Time (s)", "Median samples per second")
     return Table("Training", head, tuple(rows))
 
 
@@ -92,12 +94,15 @@ def stage_cost(folder: Path, evidence: Iterable[Evidence]) -> Table | None:
     if not jobs:
         return None
     rows = []
-    for stage, group in pd.concat(jobs).groupby("stage", sort=False):
+    table = pd.concat(jobs)
+    order = [command.name for command in COMMANDS]
+    for stage in in_order(table["stage"], order):
+        group = table[table["stage"] == stage]
         seconds, memory = group["s"], group["max_rss"].max()
         load = (group["mean_load"] * seconds).sum() / seconds.sum() / 100 if seconds.sum() else float("nan")
         rows.append(
             (
-                Cell(str(stage)),
+                Cell(stage),
                 Cell(str(len(group))),
                 Cell(f"{seconds.sum():.1f}"),
                 Cell(f"{seconds.max():.1f}"),

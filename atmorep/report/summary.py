@@ -60,10 +60,10 @@ def _fields(config: Config) -> str:
 
 def lede(config: Config) -> str:
     """What the page is about, in a sentence."""
-    names = " and ".join(units.title(field(name)).lower() for name in config.fields)
+    names = ", ".join(units.title(field(name)) for name in config.fields)
     periods = config.data.periods
     return (
-        f"Transformers of {names}, each trained on {source(config)}, {_periods(periods.train)}; "
+        f"{names}: one transformer a field, trained on {source(config)}, {_periods(periods.train)}, and "
         f"scored on {_periods(periods.test)}."
     )
 

@@ -165,9 +165,11 @@ def test_costs_of_this_configuration_only(tmp_path, monkeypatch):
     write_text(folder / "convert/msl/2019-01.tsv", rows.format(3.5))
     write_text(folder / "convert/msl/2019-02.tsv", rows.format(1.5))
     write_text(folder / f"pretrain/{paths.model('msl').name}.tsv", rows.format(7.25))
+    write_text(folder / "download/2019-01.tsv", rows.format(0.5))
     write_text(folder / "pretrain/msl-0123456789.tsv", rows.format(1000))
     table = provenance.stage_cost(folder, [collect(config, "msl")])
     assert [[cell.text for cell in row] for row in table.rows] == [
+        ["download", "1", "0.5", "0.5", "100", "0.50"],
         ["convert", "2", "5.0", "3.5", "100", "0.50"],
         ["pretrain", "1", "7.2", "7.2", "100", "0.50"],
     ]
