@@ -45,8 +45,8 @@ class Normalisation:
                 pair = [chosen[name].to_numpy().astype(np.float32) for name in ("mean", "std")]
         except (OSError, KeyError, ValueError) as error:
             raise IntegrityError(
-                f"{path}: cannot be read as normalisation of levels {levels or 'all'} ({error}); delete it and "
-                "run 'atmorep statistics'"
+                f"{path}: cannot be read as normalisation of levels {levels or 'all'} ({error}); delete it "
+                "and run 'atmorep statistics'"
             ) from None
         mean, std = (a if a.ndim == 4 else a[:, :, None, None] for a in pair)
         return cls(mean, std)
