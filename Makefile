@@ -1,0 +1,48 @@
+# make demo, make test: everything from a fresh clone. PYTHON names another Python 3.11.
+PYTHON ?= python3.11
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
+EXAMPLES := uk-2t north-atlantic western-europe
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+.DEFAULT_GOAL := help
+.PHONY: help demo examples $(EXAMPLES) test lint format pins clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile
+
+# torch first and by its plain version, so that an index or folder with CPU builds is used where pip knows one.
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: .venv/installed  ## every stage on a simulated atmosphere
+	$(SNAKEMAKE) --configfile config/demo.yaml
+	@echo "report: $(CURDIR)/results/demo/report.html"
+	@echo "scores: $(CURDIR)/results/demo/metrics.csv"
+
+examples: $(EXAMPLES)  ## the three examples on real ERA5 (the data must be there)
+
+$(EXAMPLES): .venv/installed
+	$(SNAKEMAKE) --configfile config/examples/$@.yaml
+	@echo "report: $(CURDIR)/results/$@/report.html"
+	@echo "scores: $(CURDIR)/results/$@/metrics.csv"
+
+test: .venv/installed  ## the test suite, lint included
+	$(BIN)/python -m pytest
+
+lint: .venv/installed  ## ruff, mypy, snakefmt, snakemake --lint
+	$(BIN)/python -m pytest tests/test_lint.py
+
+format: .venv/installed  ## bring the code to its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt workflow
+
+pins: .venv/installed  ## resolve the dependencies anew: constraints.txt, environment.yml
+	$(BIN)/python tools/pins.py
+
+clean:  ## remove the environment and caches; data, models and results stay
+	rm -rf .venv .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
