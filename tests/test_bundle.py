@@ -1,0 +1,135 @@
+"""A bundle loads as it was saved, or is refused; it is there whole or not at all."""
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from atmorep import bundle
+from atmorep.errors import AtmoRepError, IntegrityError
+from atmorep.paths import Paths
+from atmorep.sampling.batches import NeighbourhoodReader
+from atmorep.sampling.windows import Window
+from atmorep.store.reader import FieldReader
+from atmorep.training.data import neighbourhoods
+
+FILES = {"model.safetensors", "config.yaml", "normalisation.nc", "training.csv", "README.md"}
+
+
+@pytest.fixture
+def saved(configure, tmp_path):
+    """Configuration, model and folder of a bundle of temperature."""
+    config = configure()
+    torch.manual_seed(1)
+    model = bundle.build(config, "t").eval()
+    save_file(model.state_dict(), tmp_path / "weights")
+    (tmp_path / "log").write_text("epoch,train_loss\n1,0.5\n")
+    save(tmp_path / "t", config, tmp_path)
+    return config, model, tmp_path / "t"
+
+
+def save(target, config, folder, normalisation=None):
+    bundle.save(
+        target,
+        config,
+        "t",
+        weights=folder / "weights",
+        log=folder / "log",
+        normalisation=normalisation or Paths(config).normalisation("t"),
+    )
+
+
+def predicted(model, config):
+    reader = neighbourhoods(config, "t")
+    windows = [Window(100, 3, 5)]
+    source = reader.normalised(windows)
+    with torch.inference_mode():
+        return model(source, reader.info(windows), torch.zeros(source.shape[:-1], dtype=torch.bool))
+
+
+def test_what_is_loaded_predicts_what_was_saved(saved):
+    config, model, folder = saved
+    trained, loaded = bundle.load_model(folder, "t")
+    assert trained == config
+    assert not loaded.training
+    assert torch.equal(predicted(loaded, config), predicted(model, config))
+
+
+def test_it_holds_all_that_is_needed_and_nothing_pickled(saved):
+    config, _, folder = saved
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert all(not path.read_bytes().startswith((b"PK", b"\x80")) for path in folder.iterdir())
+    card = (folder / "README.md").read_text()
+    for fact in ("temperature", "2001-01-25 to 2001-02-15", "(105, 137)", "90.0 to -90.0 N", "every 6 h"):
+        assert fact in card
+    assert "simulated" not in card
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "normalisation.nc"])
+def test_a_bundle_that_lacks_a_file_is_refused(saved, name):
+    _, _, folder = saved
+    (folder / name).unlink()
+    with pytest.raises(IntegrityError, match=rf"{name} is missing"):
+        bundle.load_model(folder, "t")
+
+
+@pytest.mark.parametrize("kept", [0, 4, 200, -1])
+def test_truncated_weights_are_refused(saved, kept):
+    _, _, folder = saved
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(IntegrityError, match=r"model\.safetensors: is damaged"):
+        bundle.load_model(folder, "t")
+
+
+@pytest.mark.parametrize(
+    "change", [{"embed_dim": 32}, {"tails": 4}, {"encoder_blocks": 3}, {"first_guess": "temporal"}]
+)
+def test_weights_of_another_configuration_are_refused(saved, change):
+    _, _, folder = saved
+    values = yaml.safe_load((folder / "config.yaml").read_text())
+    values["network"] |= change
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(IntegrityError, match=r"is damaged or not of config\.yaml"):
+        bundle.load_model(folder, "t")
+
+
+def test_a_damaged_configuration_is_refused(saved):
+    _, _, folder = saved
+    (folder / "config.yaml").write_text("network: {embed_dim: [")
+    with pytest.raises(AtmoRepError, match=r"config\.yaml: cannot be read as YAML"):
+        bundle.load_model(folder, "t")
+
+
+def test_a_field_the_bundle_does_not_know_is_refused(saved):
+    _, _, folder = saved
+    with pytest.raises(IntegrityError, match="not of vo"):
+        bundle.load_model(folder, "vo")
+
+
+def test_a_bundle_that_cannot_be_completed_leaves_the_old_one_as_it_was(saved, tmp_path):
+    config, _, folder = saved
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(FileNotFoundError):
+        save(folder, config, tmp_path, normalisation=tmp_path / "absent.nc")
+    with pytest.raises(FileNotFoundError):
+        save(tmp_path / "new/t", config, tmp_path, normalisation=tmp_path / "absent.nc")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert list((tmp_path / "new").iterdir()) == []
+    assert {p.name for p in tmp_path.iterdir()} == {"t", "new", "weights", "log", "data"}
+
+
+def test_a_new_bundle_replaces_the_old_one_whole(saved, tmp_path):
+    config, _, folder = saved
+    (folder / "left over").touch()
+    save(folder, config, tmp_path)
+    assert {path.name for path in folder.iterdir()} == FILES
+
+
+def test_the_normalisation_in_the_bundle_is_that_of_the_store(saved):
+    config, _, folder = saved
+    reader = neighbourhoods(config, "t")
+    normalisation = type(reader.normalisation).load(folder / "normalisation.nc", reader.reader.levels)
+    own = NeighbourhoodReader(config, "t", FieldReader(config, "t"), normalisation)
+    windows = [Window(100, 3, 5), Window(170, 0, 30)]
+    assert torch.equal(own.normalised(windows), reader.normalised(windows))
