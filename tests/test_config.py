@@ -93,7 +93,7 @@ def test_overlapping_periods(demo):
     [
         ({"fields__x": {}}, "'x' is not a field AtmoRep knows; use one of"),
         ({"data__time_step": 5}, "data.time_step = 5: 5 hours do not divide a day; use 1, 2, 3"),
-        ({"evaluation__lead_hours": [36]}, "36 h must be a positive multiple of data.time_step = 1 h, at most"),
+        ({"evaluation__lead_hours": [36]}, "36 h must be a positive multiple of data.time_step = 1 h"),
         ({"network__heads": 7}, "embed_dim = 96 must be a multiple of 2 * heads = 14"),
         ({"network__neighbourhood__latitude": 65}, "exceeds the 61 points of data.grid"),
         ({"data__grid__resolution": 7}, "must be a positive multiple of resolution = 7"),

@@ -19,5 +19,7 @@ COMMANDS = {
 def test_lint(repository, name):
     program, *arguments = COMMANDS[name]
     command = [Path(sys.executable).with_name(program), *arguments]
-    done = subprocess.run(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert done.returncode == 0, done.stdout

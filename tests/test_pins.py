@@ -17,7 +17,10 @@ def pins(lines):
 
 def test_every_dependency_is_pinned(repository):
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    wanted = [
+        *project["dependencies"],
+        *(r for extra in project["optional-dependencies"].values() for r in extra),
+    ]
     names = {canonical(re.split(r"[\[<>=!~ ;]", requirement)[0]) for requirement in wanted} - {"atmorep"}
     constraints = pins((repository / "constraints.txt").read_text().splitlines())
     assert names <= set(constraints), "run 'make pins'"
