@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,4 +144,8 @@ class TimeAxis:
     def times(self, start: int = 0, stop: int | None = None) -> Hours:
         """Valid times of indices ``start`` to ``stop`` (default all), datetime64[h]."""
         stop = self.size if stop is None else stop
-        return self.origin + (np.arange(start, stop) * self.step).astype("timedelta64[h]")
+        return self.at(np.arange(start, stop))
+
+    def at(self, index: Any) -> Any:
+        """Valid times datetime64[h] of integer indices, of any shape."""
+        return self.origin + (index * self.step).astype("timedelta64[h]")

@@ -44,22 +44,19 @@ class Sample:
         return self.mean - self.target
 
 
-def fair_crps(target: Array, members: Array) -> Array:
-    """Fair kernel CRPS of an ensemble: mean |x_i - y| - sum |x_i - x_j| / (2 M (M - 1)).
+def empirical_crps(target: Array, members: Array) -> Array:
+    """CRPS of the members as a distribution: mean |x_i - y| - sum |x_i - x_j| / (2 M²).
 
-    Unbiased in the number of members (Ferro 2014, doi:10.1002/qj.2270; its form by probability-weighted
-    moments, Zamo and Naveau 2018, doi:10.1007/s11004-017-9709-7). The absolute error for one member.
+    Hersbach 2000, doi:10.1175/1520-0434(2000)015<0559:DOTCRP>2.0.CO;2. The fair form corrects for few
+    random draws; tails are no draws but nearly quantiles, and would be scored better than they are.
     Departures from the target are scored, so that large means cost no precision.
 
     Args:
         target: any shape.
-        members: the same with the members as an additional first axis.
+        members: the same with the members as an additional first axis; one gives the absolute error.
     """
-    departures = members - target
-    if len(members) == 1:
-        return np.abs(departures[0])
     crps: Array = scoringrules.crps_ensemble(
-        np.zeros_like(target), departures, m_axis=0, estimator="pwm", backend="numpy"
+        np.zeros_like(target), members - target, m_axis=0, estimator="qd", backend="numpy"
     )
     return crps
 
@@ -91,7 +88,7 @@ STATISTICS: dict[str, Statistic] = {
     "error": Statistic("error of the ensemble mean", 1, lambda s: s.error),
     "absolute_error": Statistic("absolute error of the ensemble mean", 1, lambda s: np.abs(s.error)),
     "squared_error": Statistic("squared error of the ensemble mean", 2, lambda s: s.error**2),
-    "crps": Statistic("fair kernel CRPS of the ensemble", 1, lambda s: fair_crps(s.target, s.members)),
+    "crps": Statistic("CRPS of the ensemble", 1, lambda s: empirical_crps(s.target, s.members)),
     "variance": Statistic("unbiased variance of the ensemble", 2, variance),
     "squared_predicted_anomaly": Statistic(
         "squared anomaly of the ensemble mean", 2, lambda s: (s.mean - s.climatology) ** 2

@@ -69,9 +69,7 @@ class NeighbourhoodReader:
         return mean, std
 
     def _scale(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        time = self.reader.axis.times(
-            window.start + self.extent.time // 2, window.start + self.extent.time // 2 + 1
-        )[0]
+        time = self.reader.axis.at(np.int64(window.start + self.extent.time // 2))
         rows = slice(window.row, window.row + self.extent.latitude)
         columns = (window.column + np.arange(self.extent.longitude)) % self.reader.grid.shape[1]
         return self.normalisation.at(time, rows, columns)
@@ -89,7 +87,7 @@ class NeighbourhoodReader:
         grid = self.reader.grid
         starts = np.array([[x.start, x.row, x.column] for x in windows], np.int64)
         first = starts[:, :1] + t * np.arange(k)
-        times = self.reader.axis.times()[first].astype("datetime64[m]") + self._half_step
+        times = self.reader.axis.at(first).astype("datetime64[m]") + self._half_step
         latitude = grid.north - grid.resolution * (starts[:, 1:2] + h * np.arange(i) + (h - 1) / 2)
         longitude = grid.west + grid.resolution * (starts[:, 2:] + w * np.arange(j) + (w - 1) / 2)
         levels = np.array(self.reader.levels, np.float64)
