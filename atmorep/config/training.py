@@ -43,6 +43,9 @@ class Training(Section):
     """Validation samples; the same ones each epoch."""
     batch_size: int = Field(default=96, ge=1)
     """Samples a step, over all ranks."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """``adamw`` as published; ``muon`` orthogonalises the updates of linear layers (Jordan et al. 2024)
+    and leaves tails, biases and norms to AdamW."""
     schedule: Literal["published", "cosine"] = "published"
     """``published``: linear warm-up, then division by ``decay_rate`` each epoch; ``cosine``: to
     ``lr_end`` at the last step."""
@@ -57,7 +60,7 @@ class Training(Section):
     decay_rate: float = Field(default=1.025, ge=1)
     """Divisor of the learning rate each epoch of the published schedule."""
     weight_decay: float = Field(default=0.05, ge=0)
-    """AdamW weight decay of matrices; biases and norms have none."""
+    """Decoupled weight decay of matrices; biases and norms have none."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
     ema_decay: float = Field(default=0.0, ge=0, lt=1)

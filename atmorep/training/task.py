@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from atmorep.config import Config, Loss, Training
 from atmorep.losses import combined
 from atmorep.sampling.batches import Batch
+from atmorep.training.optimizers import build_optimizer
 
 
 class PretrainTask(L.LightningModule):
@@ -32,6 +33,8 @@ class PretrainTask(L.LightningModule):
         self.steps_per_epoch = steps_per_epoch
         decay = config.training.ema_decay
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+        if self.average is not None:
+            self.average.requires_grad_(False)
 
     @property
     def best_known(self) -> nn.Module:
@@ -63,14 +66,8 @@ class PretrainTask(L.LightningModule):
         self.log("val_mse", (members.mean(1) - target).square().mean(), batch_size=size, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW with weight decay on matrices only, and the schedule by step."""
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        vectors = [p for p in self.model.parameters() if p.ndim < 2]
-        groups = [
-            {"params": matrices, "weight_decay": self.settings.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.settings.lr_max, betas=(0.9, 0.95))
+        """The configured optimiser, and the schedule by step."""
+        optimizer = build_optimizer(self.model, self.settings)
         factor = schedule(self.settings, self.steps_per_epoch)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
