@@ -149,7 +149,7 @@ def _lead_panel(axis: Axes, scores: Scores, name: str, level: int) -> None:
     axis.set_ylabel(scores.heading(name))
     axis.set_xticks(scores.leads)
     if name in ("rmse", "crps"):
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
     if name == "bias":
         axis.axhline(0, color="0.3", linewidth=0.8)
 
@@ -195,7 +195,7 @@ def _level_panel(axis: Axes, scores: Scores, name: str) -> None:
     axis.set_ylim(len(scores.levels) - 0.5, -0.5)
     axis.set_xlabel(scores.heading(name))
     if name == "rmse":
-        axis.set_xlim(left=0)
+        axis.set_xlim(0, 1.05 * axis.get_xlim()[1])
 
 
 def error_by_time(scores: Scores, statistics: xr.Dataset, level: int, lead: float) -> Picture:
@@ -220,7 +220,7 @@ def error_by_time(scores: Scores, statistics: xr.Dataset, level: int, lead: floa
             error = np.sqrt(squared.sel(model=model).to_numpy()) * units.display(scores.field).factor
             style = {**_line(model), "markersize": 2.5}
             axis.plot(np.insert(times, gaps, times[gaps]), np.insert(error, gaps, np.nan), **style)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
         axis.set_ylabel(scores.heading("rmse"))
         axis.set_xlabel("Initial time (UTC)")
         locator = AutoDateLocator(maxticks=8)
@@ -250,11 +250,11 @@ def training_curves(name: str, training: pd.DataFrame) -> Picture:
         loss.set_ylabel("Loss (1)")
         loss.legend()
         rmse.plot(samples, training["val_rmse"], "--", color="#D55E00")
-        rmse.set_ylabel("Validation RMSE (standard deviations)")
-        rmse.set_ylim(bottom=0)
+        rmse.set_ylabel("Validation RMSE (std. dev.)")
+        rmse.set_ylim(0, 1.1 * training["val_rmse"].max())
         rate.plot(samples, training["lr"], "-", color="#009E73")
         rate.set_ylabel("Learning rate (1)")
-        rate.set_ylim(bottom=0)
+        rate.set_ylim(0, 1.1 * training["lr"].max())
         for axis in (loss, rmse, rate):
             axis.set_xlabel("Samples seen")
             axis.xaxis.set_major_locator(MaxNLocator(4))

@@ -91,8 +91,8 @@ class Scores:
 
     @property
     def levels(self) -> list[int]:
-        """Levels in the order of the file."""
-        return list(dict.fromkeys(self.table["level"]))
+        """Levels from the top of the atmosphere down: model levels and pressures increase downward."""
+        return sorted(set(self.table["level"]))
 
     @property
     def leads(self) -> list[float]:
@@ -175,10 +175,6 @@ def _share(scores: Scores, metric: str, baseline: str, where: tuple[str, int, fl
     return abs(float(row["value"]) / float(reference["value"]))
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}"
-
-
 def _difference(scores: Scores, metric: str, baseline: str, where: tuple[str, int, float]) -> Cell:
     row = scores.row("atmorep", f"{metric}{PAIRED}{baseline}", where)
     if row is None:
@@ -186,7 +182,7 @@ def _difference(scores: Scores, metric: str, baseline: str, where: tuple[str, in
     kind, places = verdict(row, units.metric(metric).better), scores.places(metric)
     share = _share(scores, metric, baseline, where)
     known = kind in ("better", "worse") and math.isfinite(share)
-    text = f"{_WORDS[kind]} by {_percent(share)} %" if known else _WORDS[kind]
+    text = f"{_WORDS[kind]} by {100 * share:.0f} %" if known else _WORDS[kind]
     note = f"{units.number(row['value'], places)} {units.interval(row['lower'], row['upper'], places)}"
     return Cell(text, note, kind)
 
@@ -256,13 +252,15 @@ def _summary(scores: Scores, lead: float, baseline: str) -> Cell:
     kinds = [cell.kind for cell in cells if cell.kind]
     if not kinds:
         return Cell("–")
-    counts = [(kind, kinds.count(kind)) for kind in _WORDS if kind in kinds]
-    text = ", ".join(f"{_WORDS[kind]} at {count} of {len(kinds)} levels" for kind, count in counts)
-    if len(counts) > 1:
+    if len(set(kinds)) > 1:
+        counts = ((kind, kinds.count(kind)) for kind in _WORDS if kind in kinds)
+        text = ", ".join(f"{_WORDS[kind]} at {count} of {len(kinds)} levels" for kind, count in counts)
         return Cell(text, kind="even")
-    shares = [s for s in (_share(scores, "rmse", baseline, where) for where in places) if math.isfinite(s)]
-    note = f"by {_percent(min(shares))} to {_percent(max(shares))} %" if shares else ""
-    return Cell(text, note if kinds[0] in ("better", "worse") else "", kinds[0])
+    if kinds[0] not in ("better", "worse"):
+        return Cell(f"{_WORDS[kinds[0]]}, all {len(kinds)} levels", kind=kinds[0])
+    shares = [100 * _share(scores, "rmse", baseline, where) for where in places]
+    note = f"by {min(shares):.0f} to {max(shares):.0f} %"
+    return Cell(f"{_WORDS[kinds[0]]} at all {len(kinds)} levels", note, kinds[0])
 
 
 def glance(all_tasks: list[Scores]) -> Table:

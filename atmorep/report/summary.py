@@ -96,8 +96,8 @@ def setup(config: Config, evidence: Iterable[Evidence]) -> Table:
         "Tokens and size": per_field,
         "Training": (
             f"{training.epochs} epochs of {_thousands(training.samples_per_epoch)} samples, batch "
-            f"{training.batch_size}, {config.masking.ratio_min:.0%} to {config.masking.ratio_max:.0%} of the "
-            "tokens hidden"
+            f"{training.batch_size}, {100 * config.masking.ratio_min:g} to {100 * config.masking.ratio_max:g} % "
+            "of the tokens hidden"
         ),
     }
     return Table("The experiment", (), tuple((Cell(k), Cell(v)) for k, v in rows.items()))

@@ -78,7 +78,7 @@ def test_glance_counts_levels():
     rows = (("atmorep", "rmse", 1, 1, 1), ("persistence", "rmse", 2, 2, 2))
     better = ("atmorep", "rmse_minus_persistence", -1.0, -1.2, -0.8)
     one = scores(*rows, better, levels=(500, 850))
-    assert glance([one]).rows[0][3].text == "better at 2 of 2 levels"
+    assert glance([one]).rows[0][3].text == "better at all 2 levels"
     assert glance([one]).rows[0][3].note == "by 50 to 50 %"
     one.table.loc[one.table["level"] == 850, ["lower", "upper"]] = [-1.0, 0.5]
     mixed = Scores(one.field, one.task, one.level_type, one.table)
