@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import xarray as xr
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from atmorep.config import Config
 from atmorep.errors import IntegrityError
@@ -89,7 +89,7 @@ class _Reader:
             raise IntegrityError(f"{path}: is missing (field {self.name}); {remedy}")
         try:
             return reader(path)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise IntegrityError(
                 f"{path}: cannot be read (field {self.name}): {error}; delete it and {remedy}"
             ) from None

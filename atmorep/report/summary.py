@@ -71,6 +71,7 @@ def lede(config: Config) -> str:
 def setup(config: Config, evidence: Iterable[Evidence]) -> Table:
     """What was trained on what."""
     network, extent, training = config.network, config.network.neighbourhood, config.training
+    hidden = f"{100 * config.masking.ratio_min:g} to {100 * config.masking.ratio_max:g} %"
     kind = "pressure levels (hPa)" if config.data.levels.type == "pressure" else "model levels"
     upper = any(not field(name).surface for name in config.fields)
     levels = f"{kind} {', '.join(str(v) for v in config.data.levels.values)}" if upper else "surface only"
@@ -96,8 +97,7 @@ def setup(config: Config, evidence: Iterable[Evidence]) -> Table:
         "Tokens and size": per_field,
         "Training": (
             f"{training.epochs} epochs of {_thousands(training.samples_per_epoch)} samples, batch "
-            f"{training.batch_size}, {100 * config.masking.ratio_min:g} to {100 * config.masking.ratio_max:g} % "
-            "of the tokens hidden"
+            f"{training.batch_size}, {hidden} of the tokens hidden"
         ),
     }
     return Table("The experiment", (), tuple((Cell(k), Cell(v)) for k, v in rows.items()))
