@@ -252,9 +252,9 @@ def training_curves(name: str, training: pd.DataFrame) -> Picture:
         rmse.plot(samples, training["val_rmse"], "--", color="#D55E00")
         rmse.set_ylabel("Validation RMSE (std. dev.)")
         rmse.set_ylim(0, 1.1 * training["val_rmse"].max())
-        rate.plot(samples, training["lr"], "-", color="#009E73")
-        rate.set_ylabel("Learning rate (1)")
-        rate.set_ylim(0, 1.1 * training["lr"].max())
+        rate.plot(samples, 1e4 * training["lr"], "-", color="#009E73")
+        rate.set_ylabel("Learning rate (10⁻⁴)")
+        rate.set_ylim(0, 1.1e4 * training["lr"].max())
         for axis in (loss, rmse, rate):
             axis.set_xlabel("Samples seen")
             axis.xaxis.set_major_locator(MaxNLocator(4))
