@@ -56,7 +56,7 @@ def test_what_is_loaded_predicts_what_was_saved(saved):
 
 
 def test_it_holds_all_that_is_needed_and_nothing_pickled(saved):
-    config, _, folder = saved
+    _, _, folder = saved
     assert {path.name for path in folder.iterdir()} == FILES
     assert all(not path.read_bytes().startswith((b"PK", b"\x80")) for path in folder.iterdir())
     card = (folder / "README.md").read_text()

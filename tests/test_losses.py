@@ -128,5 +128,5 @@ def test_combined_is_the_weighted_sum():
     expected = sum(w * TERMS[name](members, truth).mean() for name, w in weights.items())
     assert torch.allclose(combined(members, truth, Loss(**weights)), expected)
     for name in TERMS:
-        only = Loss(**({other: 0.0 for other in TERMS} | {name: 1.0}))
+        only = Loss(**(dict.fromkeys(TERMS, 0.0) | {name: 1.0}))
         assert torch.allclose(combined(members, truth, only), TERMS[name](members, truth).mean())

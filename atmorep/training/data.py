@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import lightning as L
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Sampler
 
 from atmorep.config import Config, Period
@@ -85,6 +87,36 @@ def validation_loader(config: Config, field: str, rank: int = 0, ranks: int = 1)
     return _loader(config, field, "validation", number, size, range(number), (rank, ranks))
 
 
+class Samples(L.LightningDataModule):
+    """Training and validation batches of one field; each rank loads its own share.
+
+    Args:
+        config: the configuration.
+        field: ERA5 short name.
+    """
+
+    def __init__(self, config: Config, field: str) -> None:
+        super().__init__()
+        self.config, self.field = config, field
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Loader of this rank's training batches, at the epoch that comes next."""
+        trainer = self._trainer()
+        loader = training_loader(self.config, self.field, trainer.global_rank, trainer.world_size)
+        # Lightning opens the iterator before it sets the epoch: a resumed one would repeat the first.
+        loader.sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+        return loader
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Loader of this rank's validation batches."""
+        trainer = self._trainer()
+        return validation_loader(self.config, self.field, trainer.global_rank, trainer.world_size)
+
+    def _trainer(self) -> L.Trainer:
+        assert self.trainer is not None
+        return self.trainer
+
+
 def _loader(
     config: Config,
     field: str,
@@ -109,4 +141,5 @@ def _loader(
         rank=rank,
         ranks=ranks,
     )
-    return DataLoader(batches, batch_size=None, sampler=order)
+    # A generator of its own: to open an iterator draws a seed, which must not move on dropout's.
+    return DataLoader(batches, batch_size=None, sampler=order, generator=torch.Generator())

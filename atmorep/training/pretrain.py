@@ -21,7 +21,7 @@ from atmorep.training.callbacks import (
     EpochSeed,
     complete_state,
 )
-from atmorep.training.data import training_loader, validation_loader
+from atmorep.training.data import Samples
 from atmorep.training.task import PretrainTask
 
 
@@ -35,11 +35,12 @@ def pretrain(config: Config, field: str) -> None:
     state = paths.training_state(field)
     state.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.training.seed)
-    loaders = training_loader(config, field), validation_loader(config, field)
-    task = PretrainTask(bundle.build(config, field), config, len(loaders[0]))
+    steps = config.training.samples_per_epoch // config.training.batch_size
+    task = PretrainTask(bundle.build(config, field), config, steps)
     resumed = state / STATE
     trainer = _trainer(config, field, state)
-    trainer.fit(task, *loaders, ckpt_path=resumed if resumed.exists() else None, weights_only=True)
+    checkpoint = resumed if resumed.exists() else None
+    trainer.fit(task, datamodule=Samples(config, field), ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
         bundle.save(
             paths.model(field),
@@ -61,6 +62,7 @@ def _trainer(config: Config, field: str, state: Path) -> L.Trainer:
         max_epochs=settings.epochs,
         precision=settings.precision,
         gradient_clip_val=settings.clip_norm,
+        use_distributed_sampler=False,  # samples know their rank
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -50,7 +50,8 @@ class PretrainTask(L.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
         loss = combined(*self._members(self.model, batch), self.loss_weights)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.source))
+        size = len(batch.source)
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:

@@ -21,7 +21,7 @@ def test_each_number_varies_along_its_own_axis_only():
     values = info(["2001-01-01T00", "2002-06-01T06"], (60.0, 40.0, -5.0), range(5), (96.0, 137.0))
     assert values.shape == (2, 2, 3, 5, FEATURES)
     assert values.dtype == np.float32
-    axes = {YEAR: 1, LATITUDE: 2, LEVEL: 0} | {n: 1 for n in SEASON} | {n: 3 for n in LONGITUDE}
+    axes = {YEAR: 1, LATITUDE: 2, LEVEL: 0} | dict.fromkeys(SEASON, 1) | dict.fromkeys(LONGITUDE, 3)
     for number, axis in axes.items():
         varies = [np.ptp(values[..., number], axis=a).max() > 0 for a in range(4)]
         assert varies == [a == axis for a in range(4)]

@@ -1,6 +1,7 @@
 """Windows: a pure function of (seed, epoch, index), unbiased, and whole."""
 
 import datetime as dt
+import itertools
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def records(draw):
     """An axis, periods of it in any order, and which of its times are there."""
     step, days = draw(st.sampled_from([1, 6, 12, 24])), draw(st.integers(2, 12))
     edges = sorted(draw(st.sets(st.integers(0, days), min_size=2)))
-    pairs = [(a, b - 1) for a, b in zip(edges, edges[1:], strict=False) if draw(st.booleans())]
+    pairs = [(a, b - 1) for a, b in itertools.pairwise(edges) if draw(st.booleans())]
     day = dt.timedelta(days=1)
     periods = [Period(start=FIRST + a * day, end=FIRST + b * day) for a, b in draw(st.permutations(pairs))]
     axis = TimeAxis(np.datetime64(FIRST, "h"), step, days * 24 // step)
