@@ -13,6 +13,7 @@ The same checks serve every source that takes in GRIB. Use::
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +68,7 @@ def verify_messages(
     """
     for message in messages:
         _verify_identity(message, field, level, level_type)
+    for _, (message, *_) in groupby(messages, key=lambda m: m.grid_section):
         verify_grid(message, grid)
     _verify_versions(messages, expver)
     ordered = sorted(messages, key=lambda m: m.valid_time)

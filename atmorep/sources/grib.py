@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyproj  # noqa: F401  (both bundle libproj; loaded after eccodes it crashes at exit)
 
@@ -22,6 +23,19 @@ _LEVEL_TYPES = {"hybrid": "model", "isobaricInhPa": "pressure"}
 
 
 @dataclass(frozen=True)
+class Integers:
+    """Where the values of a simply packed message are: value = reference + step * integer.
+
+    Attributes:
+        offset: of the 16-bit integers in the file, in bytes.
+        reference: value of integer 0, in the field's unit.
+    """
+
+    offset: int
+    reference: float
+
+
+@dataclass(frozen=True)
 class Message:
     """Header of one GRIB message.
 
@@ -33,6 +47,9 @@ class Message:
         valid_time: end of the window for accumulated fields, datetime64[h].
         expver: experiment version, e.g. ``0001`` (ERA5) or ``0005`` (ERA5T).
         step: quantisation step of the packed values in the field's unit; 0 if constant.
+        grid_section: checksum of the section that describes the grid.
+        integers: present if the values are packed in ERA5's way (16 bits, a power of two as step,
+            no bitmap), so that they can be unpacked without ecCodes.
     """
 
     path: Path
@@ -45,6 +62,8 @@ class Message:
     valid_time: np.datetime64
     expver: str
     step: float
+    grid_section: str = ""
+    integers: Integers | None = None
 
     def __str__(self) -> str:
         return (
@@ -123,13 +142,21 @@ def _header(handle: int, path: Path, number: int, offset: int, length: int) -> M
         bits = int(get("bitsPerValue", int))  # type: ignore[call-overload]
         expver = str(get("expver", str)) if eccodes.codes_is_defined(handle, "expver") else ""
         level = int(get("level", int)) if kind != "surface" else 0  # type: ignore[call-overload]
+        grid_section = str(get("md5GridSection", str))
+        simple = bits == 16 and scales[1] == 0 and get("packingType", str) == "grid_simple"
+        integers = None
+        if simple and not get("bitmapPresent", int):
+            start, reference = get("offsetBeforeData", int), get("referenceValue", float)
+            integers = Integers(offset + int(start), float(reference))  # type: ignore[call-overload,arg-type]
     except eccodes.CodesInternalError as error:
         raise DataError(f"{where}: header cannot be read ({error}); fetch the file again") from None
     text = f"{day:08d}"
     stamp = np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:]}T{clock // 100:02d}", "h")
     step = 2.0 ** scales[0] * 10.0 ** -scales[1] if bits else 0.0
     name = _BY_PARAM.get(int(param), f"param{param}")  # type: ignore[call-overload]
-    return Message(path, number, offset, length, name, kind, level, stamp, expver, step)
+    return Message(
+        path, number, offset, length, name, kind, level, stamp, expver, step, grid_section, integers
+    )
 
 
 def read(message: Message) -> bytes:
@@ -154,22 +181,49 @@ def decode(message: Message, grid: Grid) -> NDArray[np.float64]:
             raise DataError(f"{message}: cannot be decoded ({error}); fetch the file again") from None
     if missing or not np.isfinite(values).all():
         raise DataError(f"{message}: holds missing or non-finite values; fetch the file again")
-    values = values.reshape(grid.shape)
+    return _oriented(values.reshape(grid.shape), order)
+
+
+def _oriented(values: NDArray[Any], order: tuple[bool, int]) -> NDArray[Any]:
     flip, roll = order
     if flip:
         values = values[::-1]
     return np.roll(values, -roll, axis=1) if roll else values
 
 
-def verify_grid(message: Message, grid: Grid) -> None:
+def packed(message: Message, grid: Grid, orientation: tuple[bool, int]) -> NDArray[np.uint16]:
+    """Return the packed integers (rows, columns) of a message that has ``integers``.
+
+    Args:
+        message: its values are ``integers.reference + step * integer``.
+        grid: the grid it lies on.
+        orientation: what :func:`verify_grid` returned for it.
+
+    Raises:
+        DataError: if the message is shorter than the grid.
+    """
+    assert message.integers is not None
+    size = 2 * grid.shape[0] * grid.shape[1]
+    if message.integers.offset + size > message.offset + message.length:
+        raise DataError(f"{message}: holds too few values; fetch the file again")
+    with message.path.open("rb") as file:
+        file.seek(message.integers.offset)
+        values = np.frombuffer(file.read(size), ">u2").reshape(grid.shape)
+    return _oriented(values, orientation)
+
+
+def verify_grid(message: Message, grid: Grid) -> tuple[bool, int]:
     """Check that a message lies on ``grid``, without unpacking its values.
+
+    Returns:
+        Whether its rows run south to north, and the column at which ``grid`` starts.
 
     Raises:
         DataError: if it does not, or is corrupted.
     """
     with _handle(read(message), str(message)) as handle:
         try:
-            _order(handle, message, grid)
+            return _order(handle, message, grid)
         except eccodes.CodesInternalError as error:
             raise DataError(f"{message}: cannot be decoded ({error}); fetch the file again") from None
 

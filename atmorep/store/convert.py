@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atmorep import __version__
-from atmorep.artefacts import sha256, write_json
+from atmorep.artefacts import write_json
 from atmorep.config import Config
-from atmorep.errors import DataError, IntegrityError
+from atmorep.errors import DataError
 from atmorep.fields import Field
 from atmorep.fields import field as known_field
 from atmorep.grids import Grid
@@ -20,9 +20,8 @@ from atmorep.paths import Paths
 from atmorep.sources import raw
 from atmorep.sources.raw import RawFile, open_raw
 from atmorep.store import layout
-from atmorep.store.arrays import open_array
-from atmorep.store.layout import shard_path
-from atmorep.store.rounding import round_to, rounding_step, tolerance
+from atmorep.store.layout import chunk_shape, shard_path
+from atmorep.store.shards import write_shard
 from atmorep.timeaxis import Hours, Span, TimeAxis
 
 _RESIDUE = 1e-9
@@ -33,7 +32,8 @@ def convert(config: Config, field: str, span: str) -> None:
     """Write the shards of ``field`` for the days of ``span``, then their manifest.
 
     Values of packed GRIB are rounded to a power of two not above their packing step; NetCDF is kept
-    as it is. Memory is bounded by one shard; a rerun overwrites what an earlier run left.
+    as it is. Memory is bounded by a block of as many hours as a chunk has; a rerun overwrites what an
+    earlier run left.
 
     Raises:
         DataError: naming file, message and field, if the raw files are not what they should be.
@@ -76,19 +76,14 @@ class _Conversion:
         self._config, self._field, self._files = config, field, files
         self._axis = TimeAxis.of(config.data)
         self._missing = set(missing)
-        self._array = open_array(Paths(config).store, field)
+        self._chunk = chunk_shape(config, field)
         grid = Grid.from_config(config.data.grid)
-        self._block = np.empty((self._axis.per_day, len(files), *grid.shape), np.float32)
+        self._block = np.empty((self._chunk[0], len(files), *grid.shape), np.float32)
         self.tolerance = 0.0
 
     def write(self, span: Span) -> list[dict[str, Any]]:
         """Write the shard of each day of ``span``; returns their description."""
         first = int(self._axis.index(np.datetime64(span.start, "h")))
-        if first + span.days * self._axis.per_day > self._array.shape[0]:
-            raise IntegrityError(
-                f"{Paths(self._config).store}/{self._field}: its {self._array.shape[0]} times end before "
-                f"{span}; run 'atmorep layout'"
-            )
         days = range(first // self._axis.per_day, first // self._axis.per_day + span.days)
         return [shard for day in days if (shard := self._write_day(day))]
 
@@ -99,13 +94,16 @@ class _Conversion:
         if self._missing.issuperset(times):
             path.unlink(missing_ok=True)
             return None
-        for block, time in zip(self._block, times, strict=True):
-            self._fill(block, time)
-        target = self._array[start : start + self._axis.per_day]
-        # The block is reused only once the shard is on disk, so nothing need be copied.
-        target.write(self._block, can_reference_source_data_indefinitely=True).result()
+        size, checksum = write_shard(path, self._blocks(times), self._chunk)
         name = path.relative_to(Paths(self._config).store)
-        return {"path": str(name), "size": path.stat().st_size, "sha256": sha256(path)}
+        return {"path": str(name), "size": size, "sha256": checksum}
+
+    def _blocks(self, times: Hours) -> Iterator[NDArray[np.float32]]:
+        """Yield the values (time, level, rows, columns) of as many times as a chunk has, in turn."""
+        for start in range(0, times.size, self._chunk[0]):
+            for block, time in zip(self._block, times[start:], strict=False):
+                self._fill(block, time)
+            yield self._block
 
     def _fill(self, block: NDArray[np.float32], time: np.datetime64) -> None:
         """Put the rounded values of all levels at ``time`` into ``block`` (level, rows, columns)."""
@@ -114,14 +112,9 @@ class _Conversion:
             return
         spec = known_field(self._field)
         for level, file in zip(block, self._files, strict=True):
-            values = file.read(time)
-            lowest, highest = float(values.min()), float(values.max())
+            lowest, error = file.rounded(time, out=level)
             check_floor(spec, lowest, file, time)
-            # A constant field has nothing to gain from rounding, and its header may say any step.
-            step = rounding_step(file.step(time)) if lowest < highest else 0.0
-            round_to(values, step, out=level)
-            if values.dtype != np.float32 or step:
-                self.tolerance = max(self.tolerance, tolerance(step, max(-lowest, highest)))
+            self.tolerance = max(self.tolerance, error)
 
 
 def check_floor(field: Field, lowest: float, file: RawFile, time: np.datetime64) -> None:

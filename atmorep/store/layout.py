@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from atmorep import __version__
 from atmorep.artefacts import read_json, write_json
@@ -20,6 +19,7 @@ from atmorep.config import Config
 from atmorep.fields import field as known_field
 from atmorep.grids import Grid
 from atmorep.paths import STORE_LAYOUT, Paths
+from atmorep.store.shards import codecs
 from atmorep.timeaxis import TimeAxis
 
 INNER_HOURS, INNER_ROWS, INNER_COLUMNS = 12, 18, 36
@@ -134,7 +134,7 @@ def _create_array(root: zarr.Group, config: Config, field: str) -> None:
             dtype="float32",
             chunks=chunk_shape(config, field),
             shards=shard_shape(config, field),
-            compressors=[BloscCodec(typesize=4, cname="lz4", clevel=1, shuffle="bitshuffle"), Crc32cCodec()],
+            compressors=codecs(),
             fill_value=np.nan,
             dimension_names=("time", name, "latitude", "longitude"),
             attributes=_attributes(field),

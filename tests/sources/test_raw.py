@@ -4,7 +4,10 @@ from pathlib import Path
 
 import netCDF4
 import numpy as np
+import pyproj  # noqa: F401  (loaded after eccodes it crashes at exit)
 import pytest
+
+import eccodes  # isort: skip
 
 from atmorep.config import Config, parse
 from atmorep.errors import DataError
@@ -12,7 +15,7 @@ from atmorep.grids import Grid
 from atmorep.paths import Paths
 from atmorep.sources import grib
 from atmorep.sources.grib_writer import GribWriter
-from atmorep.sources.raw import open_raw, verify_hours
+from atmorep.sources.raw import GribFile, open_raw, verify_hours
 from atmorep.timeaxis import Span
 
 SPAN = Span.parse("2020-01-01_2020-01-03")
@@ -89,6 +92,73 @@ def test_reads_hour_by_hour(make, suffix, write):
         np.testing.assert_allclose(raw.read(HOURS[number]), state(number), atol=step)
         assert str(HOURS[number]) in raw.name(HOURS[number])
         assert raw.packing(HOURS[number]) == (step if suffix == "grib" else 0.25)
+
+
+def repacked(message: bytes, keys: dict[str, int | str]) -> bytes:
+    """The same values, packed or scanned otherwise."""
+    handle = eccodes.codes_new_from_message(message)
+    values = eccodes.codes_get_values(handle)
+    for key, value in keys.items():
+        eccodes.codes_set(handle, key, value)
+    if "changeDecimalPrecision" not in keys:  # which packs by itself
+        eccodes.codes_set_values(handle, values)
+    changed = eccodes.codes_get_message(handle)
+    eccodes.codes_release(handle)
+    return changed
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+@pytest.mark.parametrize(
+    ("keys", "own"),
+    [
+        ({}, True),
+        ({"jScansPositively": 1, "latitudeOfFirstGridPoint": 0, "latitudeOfLastGridPoint": None}, True),
+        ({"bitsPerValue": 8}, False),
+        ({"bitsPerValue": 24}, False),
+        ({"changeDecimalPrecision": 2}, False),
+        ({"packingType": "grid_second_order"}, False),
+    ],
+)
+def test_rounding_keeps_within_half_a_step_of_what_eccodes_decodes(make, edition, keys, own):
+    config = make()
+    path = Paths(config).raw("t", 137, SPAN)
+    rng = np.random.default_rng(0)
+    with GribWriter(path, Grid.from_config(config.data.grid), edition=edition) as writer:
+        for hour in HOURS:
+            writer.write("t", "model", 137, hour, rng.normal(280, 10, (4, 5)))
+    if "jScansPositively" in keys:
+        north = 3000 if edition == 1 else 3_000_000
+        keys = keys | {"latitudeOfLastGridPoint": north}
+    if keys.get("packingType") == "grid_second_order" and edition == 2:
+        keys = {"packingType": "grid_ccsds"}
+    path.write_bytes(b"".join(repacked(grib.read(m), keys) for m in grib.scan(path)))
+    assert {m.integers is not None for m in grib.scan(path)} == {own}
+    raw, out = open_raw(config, "t", 137, SPAN), np.empty((4, 5), np.float32)
+    for hour in HOURS:
+        lowest, bound = raw.rounded(hour, out)
+        values, step = raw.read(hour), raw.step(hour)
+        assert np.abs(out - values).max() <= bound * (1 + 1e-9) <= step / 2 + 2e-5
+        assert values.min() - step <= lowest <= values.min()
+
+
+def test_global_grids_are_turned_to_where_the_configured_one_starts(tmp_path):
+    world = Grid(90, -180, 10, (19, 36))
+    values = np.random.default_rng(0).normal(280, 10, world.shape)
+    with GribWriter(tmp_path / "world.grib", world) as writer:
+        writer.write("t", "model", 137, HOURS[0], values)
+    raw = GribFile(tmp_path / "world.grib", Grid(90, 0, 10, (19, 36)), grib.scan(tmp_path / "world.grib"))
+    out = np.empty(world.shape, np.float32)
+    _, bound = raw.rounded(HOURS[0], out)
+    assert np.abs(out - raw.read(HOURS[0])).max() <= bound * (1 + 1e-9)
+    np.testing.assert_allclose(out, np.roll(values, 18, axis=1), atol=1e-2)
+
+
+def test_netcdf_is_not_rounded(make):
+    config = make("nc")
+    write_netcdf(config)
+    raw, out = open_raw(config, "t", 137, SPAN), np.empty((4, 5), np.float32)
+    assert raw.rounded(HOURS[4], out) == (254, 0)
+    np.testing.assert_array_equal(out, state(4))
 
 
 def test_the_step_is_that_of_the_message(make):

@@ -88,18 +88,19 @@ def test_a_failure_at_any_hour_leaves_no_manifest(experiment, monkeypatch):
     config = experiment()
     write_archive(config)
     fetch(config)
-    whole, calls = GribFile.read, []
+    whole, calls = GribFile.rounded, []
 
-    def failing(self, time):
+    def failing(self, time, out):
         calls.append(time)
         if len(calls) == 21:
             raise OSError("disk gone")
-        return whole(self, time)
+        return whole(self, time, out)
 
-    monkeypatch.setattr(GribFile, "read", failing)
+    monkeypatch.setattr(GribFile, "rounded", failing)
     with pytest.raises(OSError, match="disk gone"):
         convert(config, "t", JANUARY)
     assert not Paths(config).part("t", JANUARY).exists()
+    assert not list(Paths(config).store.rglob("*.part"))
     convert(config, "t", JANUARY)
     assert len(shards(Paths(config).store)) == 8
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from atmorep.store.rounding import round_to, rounding_step, tolerance
+from atmorep.sources.rounding import round_to, rounding_step, tolerance
 
 
 @given(
