@@ -20,8 +20,30 @@ class Command:
     Attributes:
         name: what the user types.
         help: one line.
-        function: ``module:function``, called with the configuration and the options below.
+        function: ``module:function`` below ``atmorep``, called with the configuration and the options below.
         options: names of the options it takes, from ``_OPTIONS``.
+    """
+
+    name: str
+    help: str
+    function: str
+    options: tuple[str, ...] = ()
+
+
+COMMANDS = (
+    Command("check", "ask the source whether it can deliver", "sources.stage:check"),
+    Command("download", "fetch raw files", "sources.stage:download", ("group", "span")),
+    Command("convert", "raw files to shards of the store", "store.convert:convert", ("field", "span")),
+    Command("verify", "compare the store with the raw files", "store.verify:verify", ("field", "span")),
+    Command("sums", "partial sums over training days", "store.statistics:partial", ("field", "span")),
+    Command("statistics", "monthly mean and standard deviation", "store.statistics:merge", ("field",)),
+    Command("pretrain", "train one field's transformer", "training.pretrain:pretrain", ("field",)),
+    Command("evaluate", "score one field on the test days", "evaluation.stage:evaluate", ("field",)),
+    Command("report", "collect the scores and write the report", "report.stage:report"),
+    Command("schema", "write the configuration's schema and reference", "config.stage:write"),
+)
+
+_OPTIONS``.
     """
 
     name: str
@@ -46,7 +68,7 @@ COMMANDS = (
 
 _OPTIONS = {
     "field": "ERA5 short name",
-    "span": "YYYY-MM, or YYYY-MM-DD_YYYY-MM-DD within a month",
+    "span": "YYYY-MM, or YYYY-MM-DD_YYYY-MM-DD within a month; several are done one after the other",
     "group": "what the source fetches together; 'atmorep check' lists the groups",
 }
 
@@ -61,13 +83,14 @@ def parser() -> argparse.ArgumentParser:
         if command.name != "schema":
             stage.add_argument("--config", required=True, help="YAML file of the experiment")
         for option in command.options:
-            stage.add_argument(f"--{option}", required=True, help=_OPTIONS[option])
+            several = "+" if option == "span" else None
+            stage.add_argument(f"--{option}", required=True, nargs=several, help=_OPTIONS[option])
     return root
 
 
 def _call(function: str) -> Callable[..., Any]:
     module, name = function.split(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    found: Callable[..., Any] = getattr(importlib.import_module(f"atmorep.{module}"), name)
     return found
 
 
@@ -81,7 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from atmorep.config import load
 
             options["config"] = load(options["config"])
-        _call(command.function)(**options)
+        spans = options.pop("span", None)
+        for each in [{}] if spans is None else [{"span": span} for span in spans]:
+            _call(command.function)(**options, **each)
     except AtmoRepError as error:
         print(f"atmorep {command.name}: {error}", file=sys.stderr)
         return 2

@@ -64,10 +64,10 @@ def test_another_month_converts_that_month_only(finished):
     longer = copy.deepcopy(values)
     longer["data"]["periods"]["test"][0]["end"] = "2001-03-31"
     argument = write_experiment(workflow.folder, longer)
-    once = dict.fromkeys(("download_2t", "convert", "verify", "evaluate", "report", "all"), 1)
+    once = dict.fromkeys(("download_2t", "convert", "verify_2001", "evaluate", "report", "all"), 1)
     assert workflow.planned(argument) == once
     before = _times(workflow.folder / "data")
-    workflow.done(argument, "--until", "verify")
+    workflow.done(argument, "--until", "verify_2001")
     after = _times(workflow.folder / "data")
     changed = {path for path in after if before.get(path) != after[path]}
     shards = {path for path in changed if "/era5.zarr/2t/c/" in path}
@@ -94,7 +94,7 @@ def test_a_truncated_file_stops_its_own_month_only(workflow, two_months):
     archive, (_, second) = two_months
     second.write_bytes(second.read_bytes()[:-100])
     argument = write_experiment(workflow.folder, experiment(archive))
-    done = workflow.run(argument, "--keep-going", "--until", "verify", "statistics")
+    done = workflow.run(argument, "--keep-going", "--until", "verify_2001", "statistics")
     assert done.returncode
     assert f"{second}, message 112" in done.stdout
     assert "truncated or corrupted" in done.stdout
@@ -102,7 +102,7 @@ def test_a_truncated_file_stops_its_own_month_only(workflow, two_months):
     assert "2001-01.grib" in names
     assert "2001-02.grib" not in names
     assert not [name for name in names if name.endswith(".part")]
-    assert {path.stem for path in workflow.folder.glob("data/store/*/verified/2t/*")} == {"2001-01"}
+    assert {path.stem for path in workflow.folder.glob("data/store/*/parts/2t/*")} == {"2001-01"}
     assert list(workflow.folder.glob("data/store/*/normalisation/2t-*.nc"))
 
 
@@ -111,7 +111,8 @@ def test_it_goes_on_once_the_file_is_mended(workflow, two_months):
     whole = second.read_bytes()
     second.write_bytes(whole[:-100])
     argument = write_experiment(workflow.folder, experiment(archive))
-    assert workflow.run(argument, "--keep-going", "--until", "verify").returncode
+    assert workflow.run(argument, "--keep-going", "--until", "verify_2001").returncode
     second.write_bytes(whole)
-    assert workflow.planned(argument, "--until", "verify") == {"download_2t": 1, "convert": 1, "verify": 1}
-    workflow.done(argument, "--until", "verify")
+    once = dict.fromkeys(("download_2t", "convert", "verify_2001"), 1)
+    assert workflow.planned(argument, "--until", "verify_2001") == once
+    workflow.done(argument, "--until", "verify_2001")

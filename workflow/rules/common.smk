@@ -38,6 +38,7 @@ try:
     PATHS = Paths(CONFIG)
     GROUPS = SOURCE.groups()
     SPANS = data_spans(CONFIG.data)
+    TRAINING_SPANS = training_spans(CONFIG.data)
     check_source(SOURCE)
 except AtmoRepError as error:
     raise WorkflowError(str(error)) from None
@@ -49,6 +50,8 @@ os.environ.update(
 
 FIELDS = tuple(CONFIG.fields)
 PERIODS = CONFIG.data.periods
+YEARS = sorted({span.start.year for span in SPANS})
+TRAINING_YEARS = sorted({span.start.year for span in TRAINING_SPANS})
 SIMULATED = CONFIG.source.kind == "simulated"
 LOGS = Path("logs") / CONFIG.experiment
 BENCHMARKS = PATHS.results / "benchmarks"
@@ -83,13 +86,28 @@ def raw_of(wildcards):
     return [PATHS.raw(wildcards.field, level, wildcards.span) for level in levels]
 
 
-def part_around(wildcards):
-    """Part of the store that holds a span of training days."""
-    return PATHS.part(wildcards.field, _around(wildcards.span))
+def raw_of_year(year):
+    """Raw files of all levels of a field and of all spans of a year."""
+
+    def raw(wildcards):
+        levels = CONFIG.store_levels(wildcards.field)
+        return [
+            PATHS.raw(wildcards.field, level, span)
+            for level in levels
+            for span in of_year(SPANS, year)
+        ]
+
+    return raw
 
 
-def _around(text):
-    return next(s for s in SPANS if str(s)[:7] == text[:7])
+def of_year(several, year):
+    """Spans of a year."""
+    return [span for span in several if span.start.year == year]
+
+
+def around(span):
+    """The span of the data that holds a span of training days."""
+    return next(s for s in SPANS if s.start <= span.start and span.end <= s.end)
 
 
 def parts_of(field, *periods):
@@ -110,7 +128,7 @@ def all_parts(wildcards):
 
 def sums_of(wildcards):
     """Partial sums of all training days."""
-    return [PATHS.sums(wildcards.field, span) for span in training_spans(CONFIG.data)]
+    return [PATHS.sums(wildcards.field, span) for span in TRAINING_SPANS]
 
 
 def normalisation_of(wildcards):
@@ -126,3 +144,8 @@ def model_of(wildcards):
 def growing(megabytes):
     """Memory that grows with each attempt."""
     return lambda wildcards, attempt: megabytes * attempt
+
+
+def training_threads(wildcards):
+    """Cores of one training: fields train side by side, each on its share of a local machine."""
+    return max(1, workflow.cores // len(FIELDS)) if workflow.cores else 8

@@ -13,7 +13,7 @@ rule pretrain:
         BENCHMARKS / "pretrain" / "{field}-{identity}.tsv"
     conda:
         "../../environment.yml"
-    threads: 8
+    threads: training_threads
     resources:
         mem_mb=growing(8000),
         runtime=1440,

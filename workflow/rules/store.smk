@@ -25,26 +25,33 @@ rule convert:
         " --field {wildcards.field:q} --span {wildcards.span:q} 2>&1 | tee {log:q}"
 
 
-rule verify:
-    input:
-        raw=raw_of,
-        part=PATHS.part("{field}", "{span}"),
-    output:
-        PATHS.verified("{field}", "{span}"),
-    log:
-        LOGS / "verify" / "{field}" / "{span}.log",
-    benchmark:
-        BENCHMARKS / "verify" / "{field}" / "{span}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=growing(1500),
-        runtime=60,
-    params:
-        config=resolved_config,
-    message:
-        "Compare the store with the raw files of {wildcards.field}, {wildcards.span}"
-    shell:
-        "OMP_NUM_THREADS={threads} atmorep verify --config {params.config:q}"
-        " --field {wildcards.field:q} --span {wildcards.span:q} 2>&1 | tee {log:q}"
+# Months of a year in one job: a month alone takes less time than starting a job.
+for year in YEARS:
+
+    rule:
+        name:
+            f"verify_{year}"
+        input:
+            raw=raw_of_year(year),
+            parts=[PATHS.part("{field}", span) for span in of_year(SPANS, year)],
+        output:
+            [PATHS.verified("{field}", span) for span in of_year(SPANS, year)],
+        log:
+            LOGS / "verify" / "{field}" / f"{year}.log",
+        benchmark:
+            BENCHMARKS / "verify" / "{field}" / f"{year}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=growing(1500),
+            runtime=240,
+        params:
+            config=resolved_config,
+            spans=[str(span) for span in of_year(SPANS, year)],
+            year=year,
+        message:
+            "Compare the store with the raw files of {wildcards.field}, {params.year}"
+        shell:
+            "OMP_NUM_THREADS={threads} atmorep verify --config {params.config:q}"
+            " --field {wildcards.field:q} --span {params.spans:q} 2>&1 | tee {log:q}"
