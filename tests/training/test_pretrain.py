@@ -27,7 +27,7 @@ COLUMNS = [
     *("lr", "seconds", "samples_per_second"),
 ]
 TIMING = ["seconds", "samples_per_second"]
-DROPPING = {"network": {"dropout": 0.1}, "training": {"epochs": 12, "ema_decay": 0.5}}
+TWELVE_EPOCHS = {"epochs": 12, "ema_decay": 0.5}
 
 
 def outcome(config, field="2t"):
@@ -38,9 +38,10 @@ def outcome(config, field="2t"):
 
 
 @pytest.fixture
-def uninterrupted(configure):
+def uninterrupted(configure, request):
     """Configuration and outcome of a training without interruption, which leaves nothing."""
-    config = configure(**DROPPING)
+    optimizer = getattr(request, "param", "adamw")
+    config = configure(network={"dropout": 0.1}, training={**TWELVE_EPOCHS, "optimizer": optimizer})
     pretrain(config, "2t")
     found = outcome(config)
     forget(config)
@@ -116,6 +117,7 @@ def test_after_a_kill_it_goes_on_bit_for_bit(uninterrupted):
     assert {p.name for p in bundle.parent.iterdir()} == {"training", bundle.name}
 
 
+@pytest.mark.parametrize("uninterrupted", ["adamw", "muon"], indirect=True)
 @pytest.mark.parametrize("epoch", [1, 9])
 def test_it_goes_on_where_the_log_was_written_and_the_state_was_not(uninterrupted, monkeypatch, epoch):
     config, expected = uninterrupted

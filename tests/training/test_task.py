@@ -62,6 +62,18 @@ def test_only_matrices_decay(configure):
     assert all("bias" in n or "norm" in n or n in ("tail.scale", "tail.shift") for n in found)
 
 
+def test_muon_takes_the_matrices_of_the_transformer_and_adamw_the_rest(configure):
+    pretraining, _ = task(configure(training={"optimizer": "muon"}))
+    optimizer = pretraining.configure_optimizers()["optimizer"]
+    muon, decayed, free = ({id(p) for p in group["params"]} for group in optimizer.param_groups)
+    linear = {id(m.weight) for m in pretraining.model.modules() if isinstance(m, torch.nn.Linear)}
+    assert muon == linear
+    assert decayed == {id(pretraining.model.tail.weight)}
+    assert muon | decayed | free == {id(p) for p in pretraining.model.parameters()}
+    assert len(muon) + len(decayed) + len(free) == len(list(pretraining.model.parameters()))
+    assert {group["lr"] for group in optimizer.param_groups} == {1e-4}  # the schedule reaches all
+
+
 def trainer(epochs, *callbacks):
     return L.Trainer(
         accelerator="cpu",
@@ -75,12 +87,14 @@ def trainer(epochs, *callbacks):
     )
 
 
-@pytest.mark.parametrize("loss", ["crps_gaussian", "crps_empirical", "mse_ensemble"])
-def test_the_validation_loss_falls_within_60_steps(configure, loss):
+@pytest.mark.parametrize(
+    ("loss", "optimizer"), [("crps_gaussian", "adamw"), ("mse_ensemble", "adamw"), ("mse_ensemble", "muon")]
+)
+def test_the_validation_loss_falls_within_60_steps(configure, loss, optimizer):
     config = configure(
         loss={"mse_ensemble": 0, "statistical": 0, loss: 1},
         training={"epochs": 5, "samples_per_epoch": 192, "batch_size": 16, "validation_samples": 16}
-        | {"lr_max": 1e-2, "warmup_epochs": 0.5},
+        | {"lr_max": 1e-2, "warmup_epochs": 0.5, "optimizer": optimizer},
         network={"dropout": 0, "embed_dim": 32},
     )
     pretraining, loader = task(config, "t")
