@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-import yaml
 
 from atmorep.config import load, parse
 from atmorep.config.stage import GENERATED, write
@@ -11,8 +10,30 @@ from atmorep.errors import ConfigError
 
 
 @pytest.fixture
-def demo(repository):
-    return yaml.safe_load((repository / "config/demo.yaml").read_text())
+def values():
+    """A valid configuration, whatever the shipped ones are tuned to."""
+    return {
+        "experiment": "demo",
+        "source": {"kind": "simulated"},
+        "data": {
+            "grid": {"north": 90, "south": -90, "west": 0, "east": 357, "resolution": 3},
+            "levels": {"type": "pressure", "values": [850, 500, 250]},
+            "periods": {
+                "train": [{"start": "2001-01-01", "end": "2001-02-28"}],
+                "validation": [{"start": "2001-03-01", "end": "2001-03-15"}],
+                "test": [{"start": "2001-03-16", "end": "2001-03-31"}],
+            },
+        },
+        "fields": {"t": {}, "vo": {}},
+        "network": {
+            "neighbourhood": {"time": 36, "latitude": 15, "longitude": 30},
+            "token_size": {"time": 3, "latitude": 5, "longitude": 5},
+            "embed_dim": 96,
+            "heads": 8,
+        },
+        "training": {"samples_per_epoch": 512, "batch_size": 8},
+        "evaluation": {"lead_hours": [3, 6]},
+    }
 
 
 def changed(values, **keys):
@@ -48,42 +69,42 @@ def test_published_tokens(repository):
     assert config.tokens("tp").shape == (12, 6, 12)
 
 
-def test_a_mistyped_key(demo):
-    message = refusal(changed(demo, training__epoch=3))
+def test_a_mistyped_key(values):
+    message = refusal(changed(values, training__epoch=3))
     assert "training.epoch = 3: there is no such key; did you mean 'epochs'?" in message
 
 
-def test_a_mistyped_key_of_the_source(demo):
+def test_a_mistyped_key_of_the_source(values):
     assert "source.sed = 1: there is no such key; did you mean 'seed'?" in refusal(
-        changed(demo, source__sed=1)
+        changed(values, source__sed=1)
     )
 
 
-def test_an_impossible_token_size(demo):
-    message = refusal(changed(demo, network__token_size__latitude=4))
+def test_an_impossible_token_size(values):
+    message = refusal(changed(values, network__token_size__latitude=4))
     assert "network.token_size.latitude = 4 does not divide network.neighbourhood.latitude = 15" in message
     assert "use one of [1, 3, 5, 15]" in message
 
 
-def test_an_impossible_token_size_of_one_field(demo):
+def test_an_impossible_token_size_of_one_field(values):
     size = {"time": 3, "latitude": 5, "longitude": 7}
-    message = refusal(changed(demo, fields__t={"token_size": size}))
+    message = refusal(changed(values, fields__t={"token_size": size}))
     assert "fields.t.token_size.longitude = 7 does not divide" in message
 
 
-def test_a_level_that_is_not_taken(demo):
-    message = refusal(changed(demo, fields__t={"levels": [850, 300]}))
+def test_a_level_that_is_not_taken(values):
+    message = refusal(changed(values, fields__t={"levels": [850, 300]}))
     assert "fields.t.levels: 300 is not one of data.levels.values = [850, 500, 250]; add it" in message
 
 
-def test_a_level_that_does_not_exist(demo):
+def test_a_level_that_does_not_exist(values):
     assert "there is no model level 138; use 1 to 137" in refusal(
-        changed(demo, data__levels={"type": "model", "values": [138]})
+        changed(values, data__levels={"type": "model", "values": [138]})
     )
 
 
-def test_overlapping_periods(demo):
-    message = refusal(changed(demo, data__periods__test=[{"start": "2001-03-10", "end": "2001-03-31"}]))
+def test_overlapping_periods(values):
+    message = refusal(changed(values, data__periods__test=[{"start": "2001-03-10", "end": "2001-03-31"}]))
     assert "validation (2001-03-01 to 2001-03-15) and test (2001-03-10 to 2001-03-31) overlap" in message
     assert "periods must be disjoint" in message
 
@@ -103,19 +124,19 @@ def test_overlapping_periods(demo):
         ({"experiment": "../up"}, "experiment = '../up'"),
     ],
 )  # fmt: skip
-def test_refused(demo, keys, expected):
-    assert expected in refusal(changed(demo, **keys))
+def test_refused(values, keys, expected):
+    assert expected in refusal(changed(values, **keys))
 
 
-def test_every_fault_is_named_at_once(demo):
-    message = refusal(changed(demo, training__epoch=3, training__seed=-1))
+def test_every_fault_is_named_at_once(values):
+    message = refusal(changed(values, training__epoch=3, training__seed=-1))
     assert "training.epoch" in message
     assert "training.seed = -1" in message
 
 
-def test_a_missing_key(demo):
-    del demo["data"]["periods"]["test"]
-    assert "data.periods.test: is missing; add it" in refusal(demo)
+def test_a_missing_key(values):
+    del values["data"]["periods"]["test"]
+    assert "data.periods.test: is missing; add it" in refusal(values)
 
 
 def test_a_file_that_is_no_yaml(tmp_path):
