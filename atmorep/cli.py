@@ -43,29 +43,6 @@ COMMANDS = (
     Command("schema", "write the configuration's schema and reference", "config.stage:write"),
 )
 
-_OPTIONS``.
-    """
-
-    name: str
-    help: str
-    function: str
-    options: tuple[str, ...] = ()
-
-
-COMMANDS = (
-    Command("check", "look whether the source can deliver what the configuration asks", "atmorep.sources.stage:check"),
-    Command("download", "fetch raw files of one group and span", "atmorep.sources.stage:download", ("group", "span")),
-    Command("layout", "create the empty array of one field in the store", "atmorep.store.layout:create", ("field",)),
-    Command("convert", "raw files of one field and span to shards of the store", "atmorep.store.convert:convert", ("field", "span")),
-    Command("verify", "compare shards of one field and span with the raw files", "atmorep.store.verify:verify", ("field", "span")),
-    Command("sums", "partial sums of one field over one span of training days", "atmorep.store.statistics:partial", ("field", "span")),
-    Command("statistics", "merge partial sums to monthly mean and standard deviation", "atmorep.store.statistics:merge", ("field",)),
-    Command("pretrain", "train one field's transformer", "atmorep.training.pretrain:pretrain", ("field",)),
-    Command("evaluate", "score one field on the test period", "atmorep.evaluation.stage:evaluate", ("field",)),
-    Command("report", "collect the scores and write the report", "atmorep.report.stage:report"),
-    Command("schema", "write the configuration's schema and reference", "atmorep.config.stage:write"),
-)  # fmt: skip
-
 _OPTIONS = {
     "field": "ERA5 short name",
     "span": "YYYY-MM, or YYYY-MM-DD_YYYY-MM-DD within a month; several are done one after the other",
