@@ -87,6 +87,11 @@ class Config(Section):
         return self
 
     def _check_tokens(self, name: str) -> None:
+        if self.embed_dim(name) % (2 * self.network.heads):
+            raise ValueError(
+                f"fields.{name}.embed_dim = {self.embed_dim(name)} must be a multiple of 2 * network.heads = "
+                f"{2 * self.network.heads}"
+            )
         key = f"fields.{name}.token_size" if self.fields[name].token_size else "network.token_size"
         whole, size = self.network.neighbourhood, self.token_size(name)
         for axis in ("time", "latitude", "longitude"):
@@ -115,6 +120,17 @@ class Config(Section):
                 raise ValueError(
                     f"data.periods.{name}: no period holds a neighbourhood of "
                     f"network.neighbourhood.time = {whole.time} steps ({hours} h)"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _inner_steps(self) -> Config:
+        for name in self.fields:
+            if self.masking.temporal_interpolation and self.tokens(name).time < 3:
+                raise ValueError(
+                    f"masking.temporal_interpolation = {self.masking.temporal_interpolation}: needs 3 token "
+                    f"steps or more, field {name} has {self.tokens(name).time}; set it to 0 or make "
+                    "token_size.time smaller"
                 )
         return self
 

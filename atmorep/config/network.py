@@ -71,6 +71,8 @@ class Network(Section):
 
     @model_validator(mode="after")
     def _divides(self) -> Network:
+        if self.heads % 2:
+            raise ValueError(f"heads = {self.heads} must be even: half of the decoder's are cross-attention")
         if self.embed_dim % (2 * self.heads):
             raise ValueError(
                 f"embed_dim = {self.embed_dim} must be a multiple of 2 * heads = {2 * self.heads}"
