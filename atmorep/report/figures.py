@@ -64,7 +64,7 @@ class Picture:
     @property
     def uri(self) -> str:
         """The image as a data URI."""
-        media = "image/svg+xml" if self.name.endswith(".svg") else "image/png"
+        media = "image/svg+xml" if self.name.endswith(".svg") else "image/webp"
         return f"data:{media};base64,{base64.b64encode(self.data).decode()}"
 
 
@@ -95,7 +95,8 @@ def save(figure: Figure, name: str, alt: str, caption: str) -> Picture:
     """Render ``figure`` in the format its name says."""
     buffer, kind = io.BytesIO(), name.rsplit(".", 1)[1]
     with rc_context({"svg.hashsalt": "atmorep"}):  # the same figure gives the same bytes
-        figure.savefig(buffer, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else None)
+        options = {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"quality": 90}}
+        figure.savefig(buffer, format=kind, dpi=110, **options)
     return Picture(name, buffer.getvalue(), alt, caption)
 
 

@@ -311,7 +311,7 @@ def _save(figure: Figure, case: Case, scores: Scores, level: int, lead: float, s
         caption += " Tokens hidden from the model are hatched on the target and outlined on every map."
     if simulated:
         caption += " The data are simulated: the coastlines are the real Earth's, for orientation only."
-    name = f"{scores.field.name}-{scores.task}-{level}-{lead:g}h-map.png"
+    name = f"{scores.field.name}-{scores.task}-{level}-{lead:g}h-map.webp"
     return save(figure, name, alt, caption)
 
 
