@@ -100,6 +100,10 @@ def save(figure: Figure, name: str, alt: str, caption: str) -> Picture:
     return Picture(name, buffer.getvalue(), alt, caption)
 
 
+CROWDED = 100
+"""Initial times from which markers hide the lines."""
+
+
 def _line(model: str) -> dict[str, Any]:
     return {**_LINES.get(model, _OTHER), "label": units.MODELS.get(model, model), "markersize": 5}
 
@@ -219,7 +223,7 @@ def error_by_time(scores: Scores, statistics: xr.Dataset, level: int, lead: floa
         figure, (axis,) = panels(1, 1, 1.9)
         for model in scores.models:
             error = np.sqrt(squared.sel(model=model).to_numpy()) * units.display(scores.field).factor
-            style = {**_line(model), "markersize": 2.5}
+            style = {**_line(model), "markersize": 2.5 if len(times) <= CROWDED else 0, "linewidth": 1}
             axis.plot(np.insert(times, gaps, times[gaps]), np.insert(error, gaps, np.nan), **style)
         axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
         axis.set_ylabel(scores.heading("rmse"))
