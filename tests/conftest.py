@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# One thread each, here and in what tests start: sums are then added up in one order, on any machine.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 from pipeline import configure, delivered  # noqa: F401  (fixtures)
 

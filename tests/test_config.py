@@ -118,7 +118,10 @@ def test_overlapping_periods(values):
         ({"network__heads": 7}, "heads = 7 must be even"),
         ({"network__heads": 10}, "embed_dim = 96 must be a multiple of 2 * heads = 20"),
         ({"fields__t__embed_dim": 50}, "fields.t.embed_dim = 50 must be a multiple of 2 * network.heads"),
-        ({"network__token_size__time": 18, "masking": {"temporal_interpolation": 0.1}}, "needs 3 token steps"),
+        (
+            {"network__token_size__time": 18, "masking": {"temporal_interpolation": 0.1}},
+            "masking.temporal_interpolation = 0.1: needs 3 token steps or more, field t has 2",
+        ),
         ({"network__neighbourhood__latitude": 65}, "exceeds the 61 points of data.grid"),
         ({"data__grid__resolution": 7}, "must be a positive multiple of resolution = 7"),
         ({"data__periods__test": [{"start": "2001-03-31", "end": "2001-03-31"}]}, "holds a neighbourhood of"),

@@ -127,7 +127,8 @@ def test_a_reliable_ensemble_has_spread_skill_one(make_store):
     np.testing.assert_allclose(values(metrics, "spread", task="forecast"), 2, rtol=0.05)
     np.testing.assert_allclose(values(metrics, "spread_skill", task="forecast"), 1, rtol=0.07)
     crps = values(metrics, "crps", task="forecast")
-    np.testing.assert_allclose(crps, 2 / np.sqrt(np.pi), rtol=0.07)  # of N(0, 2) against itself
+    exact = 2 / np.sqrt(np.pi)  # of N(0, 2) against itself; four draws from it cost a quarter more
+    np.testing.assert_allclose(crps, exact * (1 + 1 / 4), rtol=0.07)
 
 
 def test_neighbourhoods_stay_in_the_test_periods_and_lack_no_hour(make_store):
