@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -43,6 +44,9 @@ COMMANDS = (
     Command("schema", "write the configuration's schema and reference", "config.stage:write"),
 )
 
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO}
+"""What a disk may have against being written to."""
+
 _OPTIONS = {
     "field": "ERA5 short name",
     "span": "YYYY-MM, or YYYY-MM-DD_YYYY-MM-DD within a month; several are done one after the other",
@@ -72,7 +76,7 @@ def _call(function: str) -> Callable[..., Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one stage; returns the exit status (2 for an input that is refused)."""
+    """Run one stage; returns the exit status (2 for an input that is refused, 1 for a disk that is)."""
     options = vars(parser().parse_args(arguments))
     name = options.pop("command")
     command = next(c for c in COMMANDS if c.name == name)
@@ -87,6 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AtmoRepError as error:
         print(f"atmorep {command.name}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        remedy = "nothing half-written stays; mend the disk and run it again"
+        print(f"atmorep {command.name}: {error}; {remedy}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import resource
 import subprocess
 import sys
 
@@ -69,3 +70,19 @@ def test_an_unknown_group_names_the_known_ones(repository, tmp_path, monkeypatch
     arguments = ["--config", str(repository / "config/demo.yaml"), "--group", "x", "--span", "2001-01"]
     assert main(["download", *arguments]) == 2
     assert "group 'x' is not one of all" in capsys.readouterr().err
+
+
+def test_a_disk_that_refuses_is_named_without_a_traceback(repository, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # bytes a file may have
+    try:
+        status = main(["schema"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 1
+    error = capsys.readouterr().err
+    assert error.startswith("atmorep schema: ")
+    assert "File too large" in error
+    assert "nothing half-written stays" in error
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
