@@ -6,4 +6,22 @@ Heavy imports stay inside the functions that need them, so that ``atmorep --help
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from atmorep.bundle import Bundle
+
 __version__ = "0.1.0"
+
+
+def load(folder: str | Path) -> Bundle:
+    """Load a trained field from its bundle, anywhere: ``load(folder).model`` is a PyTorch module.
+
+    Raises:
+        IntegrityError: if a file is missing, has been altered, or does not fit the others.
+    """
+    from atmorep.bundle import load as load_bundle
+
+    return load_bundle(folder)

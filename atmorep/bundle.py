@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from atmorep.artefacts import written_aside
-from atmorep.config import Config, load
+from atmorep import __version__
+from atmorep.artefacts import read_json, sha256, write_json, written_aside
+from atmorep.config import Config
+from atmorep.config import load as load_config
 from atmorep.errors import IntegrityError
 from atmorep.model.field_transformer import FieldShape, FieldTransformer
+from atmorep.store.normalisation import Normalisation
 
-WEIGHTS, CONFIG, NORMALISATION, LOG, CARD = (
+WEIGHTS, CONFIG, NORMALISATION, LOG, CARD, MANIFEST = (
     "model.safetensors",
     "config.yaml",
     "normalisation.nc",
     "training.csv",
     "README.md",
+    "bundle.json",
 )
+FORMAT = 1
+"""Version of the bundle's form; raised when a bundle of before cannot be read as it is."""
 
 
 def build(config: Config, field: str) -> FieldTransformer:
@@ -47,28 +54,66 @@ def save(target: Path, config: Config, field: str, *, weights: Path, log: Path, 
             shutil.copyfile(source, aside / name)
         (aside / CONFIG).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         (aside / CARD).write_text(_card(config, field))
+        checksums = {name: sha256(aside / name) for name in (WEIGHTS, CONFIG, NORMALISATION)}
+        manifest = {"format": FORMAT, "field": field, "code_version": __version__, "sha256": checksums}
+        write_json(aside / MANIFEST, manifest)
 
 
-def load_model(bundle: Path, field: str) -> tuple[Config, FieldTransformer]:
-    """Return the configuration and the trained transformer of a bundle, in evaluation mode.
+@dataclass(frozen=True)
+class Bundle:
+    """A trained field as it was saved.
+
+    Attributes:
+        field: ERA5 short name.
+        config: of the training.
+        model: the transformer, in evaluation mode.
+        normalisation: mean and standard deviation of the levels it knows.
+    """
+
+    field: str
+    config: Config
+    model: FieldTransformer
+    normalisation: Normalisation
+
+
+def load(folder: str | Path) -> Bundle:
+    """Load the bundle ``folder``.
 
     Raises:
-        IntegrityError: if a file is missing, damaged, or not of the bundle's configuration.
+        IntegrityError: if a file is missing, has been altered since, or does not fit the others.
     """
-    for name in (WEIGHTS, CONFIG, NORMALISATION):
-        if not (bundle / name).is_file():
-            raise IntegrityError(f"{bundle}: {name} is missing; train the model again")
-    config = load(bundle / CONFIG)
-    if field not in config.fields:
-        raise IntegrityError(f"{bundle}: is of {', '.join(config.fields)}, not of {field}; train {field}")
+    folder = Path(folder)
+    field = _checked_field(folder)
+    config = load_config(folder / CONFIG)
     model = build(config, field)
     try:
-        model.load_state_dict(load_file(bundle / WEIGHTS))
+        model.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise IntegrityError(
-            f"{bundle / WEIGHTS}: is damaged or not of {CONFIG} beside it; train the model again ({error})"
+            f"{folder / WEIGHTS}: is not of {CONFIG} beside it; train the model again ({error})"
         ) from None
-    return config, model.eval()
+    levels = config.model_levels(field)
+    return Bundle(field, config, model.eval(), Normalisation.load(folder / NORMALISATION, levels))
+
+
+def _checked_field(folder: Path) -> str:
+    """Return the field of a bundle whose files are what its manifest says."""
+    if not (folder / MANIFEST).is_file():
+        raise IntegrityError(f"{folder}: {MANIFEST} is missing; train the model again")
+    manifest = read_json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise IntegrityError(
+            f"{folder / MANIFEST}: format {manifest.get('format')} is not {FORMAT}, the one this version of "
+            "AtmoRep reads; train the model again or use the version that wrote it"
+        )
+    for name, checksum in manifest["sha256"].items():
+        if not (folder / name).is_file():
+            raise IntegrityError(f"{folder}: {name} is missing; train the model again")
+        if sha256(folder / name) != checksum:
+            raise IntegrityError(
+                f"{folder / name}: is damaged or has been altered since it was saved; train the model again"
+            )
+    return str(manifest["field"])
 
 
 def _card(config: Config, field: str) -> str:

@@ -2,18 +2,21 @@
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import save_file
 
+import atmorep
 from atmorep import bundle
-from atmorep.errors import AtmoRepError, IntegrityError
+from atmorep.errors import IntegrityError
 from atmorep.paths import Paths
 from atmorep.sampling.batches import NeighbourhoodReader
 from atmorep.sampling.windows import Window
 from atmorep.store.reader import FieldReader
 from atmorep.training.data import neighbourhoods
 
-FILES = {"model.safetensors", "config.yaml", "normalisation.nc", "training.csv", "README.md"}
+FILES = {
+    *("model.safetensors", "config.yaml", "normalisation.nc", "training.csv"),
+    *("README.md", "bundle.json"),
+}
 
 
 @pytest.fixture
@@ -49,10 +52,11 @@ def predicted(model, config):
 
 def test_what_is_loaded_predicts_what_was_saved(saved):
     config, model, folder = saved
-    trained, loaded = bundle.load_model(folder, "t")
-    assert trained == config
-    assert not loaded.training
-    assert torch.equal(predicted(loaded, config), predicted(model, config))
+    loaded = atmorep.load(folder)
+    assert (loaded.field, loaded.config) == ("t", config)
+    assert not loaded.model.training
+    assert torch.equal(predicted(loaded.model, config), predicted(model, config))
+    assert loaded.normalisation.mean.shape[:2] == (12, len(config.model_levels("t")))
 
 
 def test_it_holds_all_that_is_needed_and_nothing_pickled(saved):
@@ -65,12 +69,12 @@ def test_it_holds_all_that_is_needed_and_nothing_pickled(saved):
     assert "simulated" not in card
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "normalisation.nc"])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "normalisation.nc", "bundle.json"])
 def test_a_bundle_that_lacks_a_file_is_refused(saved, name):
     _, _, folder = saved
     (folder / name).unlink()
-    with pytest.raises(IntegrityError, match=rf"{name} is missing"):
-        bundle.load_model(folder, "t")
+    with pytest.raises(IntegrityError, match=rf"{name}"):
+        atmorep.load(folder)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 200, -1])
@@ -79,32 +83,35 @@ def test_truncated_weights_are_refused(saved, kept):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:kept])
     with pytest.raises(IntegrityError, match=r"model\.safetensors: is damaged"):
-        bundle.load_model(folder, "t")
+        atmorep.load(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "normalisation.nc"])
+def test_one_altered_byte_is_noticed(saved, name):
+    _, _, folder = saved
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(IntegrityError, match=rf"{name}: is damaged or has been altered"):
+        atmorep.load(folder)
 
 
 @pytest.mark.parametrize(
     "change", [{"embed_dim": 32}, {"tails": 4}, {"encoder_blocks": 3}, {"first_guess": "temporal"}]
 )
-def test_weights_of_another_configuration_are_refused(saved, change):
+def test_weights_of_another_configuration_are_refused(configure, saved, tmp_path, change):
+    network = configure().network.model_dump() | change
+    save(tmp_path / "other", configure(network=network), tmp_path)
+    with pytest.raises(IntegrityError, match=r"model\.safetensors: is not of config\.yaml beside it"):
+        atmorep.load(tmp_path / "other")
+
+
+def test_a_bundle_of_another_form_is_refused(saved):
     _, _, folder = saved
-    values = yaml.safe_load((folder / "config.yaml").read_text())
-    values["network"] |= change
-    (folder / "config.yaml").write_text(yaml.safe_dump(values))
-    with pytest.raises(IntegrityError, match=r"is damaged or not of config\.yaml"):
-        bundle.load_model(folder, "t")
-
-
-def test_a_damaged_configuration_is_refused(saved):
-    _, _, folder = saved
-    (folder / "config.yaml").write_text("network: {embed_dim: [")
-    with pytest.raises(AtmoRepError, match=r"config\.yaml: cannot be read as YAML"):
-        bundle.load_model(folder, "t")
-
-
-def test_a_field_the_bundle_does_not_know_is_refused(saved):
-    _, _, folder = saved
-    with pytest.raises(IntegrityError, match="not of vo"):
-        bundle.load_model(folder, "vo")
+    manifest = folder / "bundle.json"
+    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(IntegrityError, match="format 2 is not 1"):
+        atmorep.load(folder)
 
 
 def test_a_bundle_that_cannot_be_completed_leaves_the_old_one_as_it_was(saved, tmp_path):

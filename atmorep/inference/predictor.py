@@ -15,7 +15,6 @@ from atmorep.paths import Paths
 from atmorep.sampling.batches import NeighbourhoodReader
 from atmorep.sampling.tokens import detokenise
 from atmorep.sampling.windows import Window
-from atmorep.store.normalisation import Normalisation
 from atmorep.store.reader import FieldReader
 from atmorep.transforms import inverse
 
@@ -47,11 +46,10 @@ class Predictor:
         Raises:
             IntegrityError: if the bundle is incomplete or damaged.
         """
-        folder = Paths(config).model(field)
-        trained, model = bundle.load_model(folder, field)
-        normalisation = Normalisation.load(folder / bundle.NORMALISATION, trained.model_levels(field))
-        reader = NeighbourhoodReader(trained, field, FieldReader(config, field), normalisation)
-        return cls(model, reader, trained.network.tails)
+        trained = bundle.load(Paths(config).model(field))
+        store = FieldReader(config, field)
+        reader = NeighbourhoodReader(trained.config, field, store, trained.normalisation)
+        return cls(trained.model, reader, trained.config.network.tails)
 
     @torch.inference_mode()
     def predict(self, windows: Sequence[Window], hidden: NDArray[np.bool_]) -> NDArray[np.float32]:
