@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from atmorep.artefacts import crc32c
 from atmorep.config import Config
 from atmorep.errors import DataError
 from atmorep.grids import Grid
@@ -17,8 +17,6 @@ from atmorep.sources import grib
 from atmorep.sources.check import level_type, verify_messages
 from atmorep.sources.rounding import fits_float32, round_to, rounding_step, tolerance, unpack_rounded
 from atmorep.timeaxis import Hours, Span
-
-_READ_BYTES = 2**20
 
 
 class RawFile(Protocol):
@@ -203,9 +201,4 @@ def verify_hours(times: Hours, hours: Hours, where: str, record_missing: bool) -
 
 def describe(raw: RawFile) -> dict[str, str | int]:
     """Return path, size and CRC-32C (hex) of a raw file."""
-    checksum = google_crc32c.Checksum()
-    with raw.path.open("rb") as file:
-        for _ in checksum.consume(file, _READ_BYTES):
-            pass
-    size = raw.path.stat().st_size
-    return {"path": str(raw.path), "size": size, "crc32c": checksum.digest().hex()}
+    return {"path": str(raw.path), "size": raw.path.stat().st_size, "crc32c": crc32c(raw.path)}

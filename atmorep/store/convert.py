@@ -96,7 +96,7 @@ class _Conversion:
             return None
         size, checksum = write_shard(path, self._blocks(times), self._chunk)
         name = path.relative_to(Paths(self._config).store)
-        return {"path": str(name), "size": size, "sha256": checksum}
+        return {"path": str(name), "size": size, "crc32c": checksum}
 
     def _blocks(self, times: Hours) -> Iterator[NDArray[np.float32]]:
         """Yield the values (time, level, rows, columns) of as many times as a chunk has, in turn."""

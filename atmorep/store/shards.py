@@ -7,7 +7,6 @@ of the file comes along. Reading is left to the libraries.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections.abc import Iterable
@@ -49,7 +48,7 @@ def write_shard(
         chunk: shape of the inner chunks; those at the edges are filled up with NaN.
 
     Returns:
-        Size in bytes and SHA-256 in hex of the file.
+        Size in bytes and CRC-32C in hex of the file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -65,14 +64,14 @@ def write_shard(
 def _write(
     file: BinaryIO, blocks: Iterable[NDArray[np.float32]], chunk: tuple[int, int, int, int]
 ) -> tuple[int, str]:
-    index, digest, offset = list[tuple[int, int]](), hashlib.sha256(), 0
+    index, digest, offset = list[tuple[int, int]](), google_crc32c.Checksum(), 0
     for encoded in (_encode(piece) for block in blocks for piece in _pieces(block, chunk)):
         index.append((offset, len(encoded)) if encoded else (_ABSENT, _ABSENT))
         digest.update(encoded)
         offset += file.write(encoded)
     tail = _checked(np.array(index, "<u8").tobytes())
     digest.update(tail)
-    return offset + file.write(tail), digest.hexdigest()
+    return offset + file.write(tail), digest.digest().hex()
 
 
 def _pieces(block: NDArray[np.float32], chunk: tuple[int, int, int, int]) -> Iterable[NDArray[np.float32]]:

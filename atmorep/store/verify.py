@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atmorep import __version__
-from atmorep.artefacts import read_json, sha256, write_json
+from atmorep.artefacts import crc32c, read_json, write_json
 from atmorep.config import Config
 from atmorep.errors import IntegrityError
 from atmorep.paths import Paths
@@ -84,7 +84,7 @@ class _Comparison:
             path = self._store / shard["path"]
             if not path.exists():
                 raise IntegrityError(f"{path}: shard of {self._field} is absent; {self._remedy()}")
-            if (path.stat().st_size, sha256(path)) != (shard["size"], shard["sha256"]):
+            if (path.stat().st_size, crc32c(path)) != (shard["size"], shard["crc32c"]):
                 raise IntegrityError(f"{path}: shard of {self._field} has been altered; {self._remedy()}")
 
     def compare(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from atmorep.artefacts import read_json, sha256
+from atmorep.artefacts import crc32c, read_json
 from atmorep.config import Config
 from atmorep.errors import DataError
 from atmorep.grids import Grid
@@ -41,7 +41,7 @@ def test_manifest_names_shards_and_raw_files(experiment):
     assert len(manifest["shards"]) == 6
     for entry in manifest["shards"]:
         path = Paths(config).store / entry["path"]
-        assert (path.stat().st_size, sha256(path)) == (entry["size"], entry["sha256"])
+        assert (path.stat().st_size, crc32c(path)) == (entry["size"], entry["crc32c"])
     assert [Path(raw["path"]).name for raw in manifest["raw"]] == [f"{FEBRUARY}.grib"] * 2
     assert 0 < manifest["tolerance"] < 1e-3
 
