@@ -124,11 +124,7 @@ class _Comparison:
     def _compare(self, stored: NDArray[np.float32], file: RawFile, level: int, time: np.datetime64) -> None:
         values = file.read(time)
         error = np.abs(values - stored).max()  # NaN in the store makes it NaN, which no bound admits
-        unit = float(np.spacing(np.abs(values).max().astype(np.float32)))
-        step = (
-            file.step(time) if values.min() < values.max() else 0.0
-        )  # the step of a constant field says nothing
-        allowed = step / 2 + (unit / 2 if step < unit else 0.0)
+        allowed = _allowed(values, file.step(time))
         if not error <= allowed:
             raise IntegrityError(
                 f"{self._store}/{self._field}, level {level}, {time}:00: differs from {file.name(time)} by "

@@ -9,24 +9,12 @@ from safetensors.numpy import save_file
 
 from atmorep.artefacts import write_json, write_text
 from atmorep.config import parse
+from atmorep.evaluation.metrics import COLUMNS
 from atmorep.fields import field as known_field
 from atmorep.grids import Grid
 from atmorep.paths import Paths
 from atmorep.timeaxis import data_spans
 
-COLUMNS = [
-    "task",
-    "model",
-    "field",
-    "level",
-    "lead_hours",
-    "region",
-    "metric",
-    "value",
-    "lower",
-    "upper",
-    "n",
-]
 TASKS = {
     "reconstruction": ((0,), ("linear", "persistence", "climatology")),
     "forecast": ((3, 6), ("persistence", "climatology")),

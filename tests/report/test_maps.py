@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from atmorep.evaluation.metrics import COLUMNS
 from atmorep.fields import field
 from atmorep.report.coastlines import coastlines
 from atmorep.report.maps import Case, Colours
 from atmorep.report.skill import Scores
 
-from .artefacts import COLUMNS, configuration, representative
+from .artefacts import configuration, representative
 
 
 def near(lines, longitude, latitude, degrees):

@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from atmorep.evaluation.metrics import COLUMNS
 from atmorep.fields import field
 from atmorep.report import units
 from atmorep.report.skill import Scores, comparison, glance, verdict
-
-from .artefacts import COLUMNS
 
 
 @pytest.mark.parametrize(

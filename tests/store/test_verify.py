@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from atmorep.artefacts import crc32c, read_json
+from atmorep.config import load, parse
 from atmorep.errors import IntegrityError
 from atmorep.paths import Paths
+from atmorep.sources.stage import download
 from atmorep.store.arrays import open_array
+from atmorep.store.convert import convert
 from atmorep.store.reader import FieldReader
 from atmorep.store.verify import verify
 
@@ -108,3 +111,25 @@ def test_hours_wrongly_recorded_as_missing_are_found(experiment):
     part.write_text(json.dumps(read_json(part) | {"missing": ["2020-01-26T06"]}))
     with pytest.raises(IntegrityError, match=r"2020-01-26T06.*recorded as missing"):
         verify(config, "t", JANUARY)
+
+
+def test_netcdf_is_kept_to_the_last_bit(repository, shared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = load(repository / "config/examples/western-europe.yaml").model_dump(mode="json")
+    values["source"]["folder"] = str(shared / "era5_netcdf/western_europe_1deg_6h")
+    config = parse(values)
+    download(config, "2t", "1985-02")
+    convert(config, "2t", "1985-02")
+    verify(config, "2t", "1985-02")
+    outcome = read_json(Paths(config).verified("2t", "1985-02"))
+    assert (outcome["hours"], outcome["max_abs_error"], outcome["tolerance"]) == (112, 0, 0)
+    array, part = open_array(Paths(config).store, "2t"), Paths(config).part("2t", "1985-02")
+    day = array[124:128].read().result().copy()  # 1 February
+    day[2, 0, 3, 4] = np.nextafter(day[2, 0, 3, 4], np.float32(np.inf))
+    array[124:128].write(day).result()
+    manifest = read_json(part)
+    shard = Paths(config).store / manifest["shards"][0]["path"]
+    manifest["shards"][0] |= {"size": shard.stat().st_size, "crc32c": crc32c(shard)}
+    part.write_text(json.dumps(manifest))
+    with pytest.raises(IntegrityError, match=r"1985-02-01T12.*differs"):
+        verify(config, "2t", "1985-02")
