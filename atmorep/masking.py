@@ -1,12 +1,15 @@
 """The training task: which tokens are selected for prediction, and how the model sees them.
 
-A strategy selects tokens; a distortion then blanks, noises, coarsens or leaves each selected one
-(spatio-temporal BERT, Lessig et al. 2023, section 3.2). Everything drawn for a sample comes from
-that sample's own generator, so that it does not depend on batch, worker or rank.
+A mixture draws what all fields of a sample have in common: the strategy, and the time steps nobody
+may see. The strategy then selects the tokens of each field, and a distortion blanks, noises, coarsens
+or leaves each selected one (spatio-temporal BERT, Lessig et al. 2023, section 3.2). Everything drawn for
+a sample comes from generators of its own, so that it does not depend on batch, worker or rank.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from atmorep.config import Config
 from atmorep.config.network import Masking
 from atmorep.sampling.tokens import Size
 
@@ -25,10 +29,17 @@ Mask = NDArray[np.bool_]
 
 
 class Strategy(Protocol):
-    """Selects the tokens of one sample that are to be predicted."""
+    """Selects the tokens of one field of one sample that are to be predicted."""
 
     def select(self, tokens: TokenGrid, rng: np.random.Generator) -> Mask:
         """Return (L, K, I, J), True where a token is selected."""
+
+
+class Scheme(Protocol):
+    """What the fields of a sample have in common, to be drawn."""
+
+    def draw(self, rng: np.random.Generator) -> Strategy:
+        """Draw it; generators of the same state draw the same for every field."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,10 @@ class Masked:
     ratio_min: float
     ratio_max: float
 
+    def draw(self, rng: np.random.Generator) -> Masked:
+        """Nothing is shared."""
+        return self
+
     def select(self, tokens: TokenGrid, rng: np.random.Generator) -> Mask:
         """Select round(share · n) of the n tokens of each level, at least one."""
         per_level = int(np.prod(tokens[1:]))
@@ -51,66 +66,100 @@ class Masked:
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """The last token steps of all levels.
+class Span:
+    """All tokens that hold a step of a span of time.
 
     Attributes:
-        longest: the number of token steps is drawn from 1 to this.
+        first: first step of the span.
+        stop: first step behind it.
+        steps: time steps of the neighbourhood.
     """
 
-    longest: int
+    first: int
+    stop: int
+    steps: int
 
     def select(self, tokens: TokenGrid, rng: np.random.Generator) -> Mask:
-        """Select the last steps."""
+        """Select them at all places and levels; nothing is drawn."""
+        length = self.steps // tokens[1]
         mask = np.zeros(tokens, bool)
-        mask[:, tokens[1] - int(rng.integers(1, self.longest + 1)) :] = True
+        mask[:, self.first // length : -(-self.stop // length)] = True
         return mask
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The last steps.
+
+    Attributes:
+        beat: time steps that are whole tokens of every field, so that no field sees past another's end.
+        longest: the number of beats is drawn from 1 to this.
+        steps: time steps of the neighbourhood.
+    """
+
+    beat: int
+    longest: int
+    steps: int
+
+    def draw(self, rng: np.random.Generator) -> Span:
+        """Draw where the forecast begins."""
+        return Span(self.steps - self.beat * int(rng.integers(1, self.longest + 1)), self.steps, self.steps)
 
 
 @dataclass(frozen=True)
 class TemporalInterpolation:
-    """One inner token step of all levels, anywhere but first and last."""
+    """One inner beat, any but first and last.
 
-    def select(self, tokens: TokenGrid, rng: np.random.Generator) -> Mask:
-        """Select one step."""
-        mask = np.zeros(tokens, bool)
-        mask[:, int(rng.integers(1, tokens[1] - 1))] = True
-        return mask
+    Attributes:
+        beat: time steps that are whole tokens of every field.
+        steps: time steps of the neighbourhood.
+    """
+
+    beat: int
+    steps: int
+
+    def draw(self, rng: np.random.Generator) -> Span:
+        """Draw the beat."""
+        first = self.beat * int(rng.integers(1, self.steps // self.beat - 1))
+        return Span(first, first + self.beat, self.steps)
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Each sample draws one of several strategies.
+    """Each sample draws one of several schemes.
 
     Attributes:
-        strategies: what is drawn from.
+        schemes: what is drawn from.
         shares: their probabilities, of sum one.
     """
 
-    strategies: tuple[Strategy, ...]
+    schemes: tuple[Scheme, ...]
     shares: tuple[float, ...]
 
-    def select(self, tokens: TokenGrid, rng: np.random.Generator) -> Mask:
-        """Draw a strategy and let it select."""
-        return self.strategies[int(rng.choice(len(self.shares), p=self.shares))].select(tokens, rng)
+    def draw(self, rng: np.random.Generator) -> Strategy:
+        """Draw a scheme, and what it has to draw."""
+        return self.schemes[int(rng.choice(len(self.shares), p=self.shares))].draw(rng)
 
 
-def training_strategy(config: Masking, forecast_tokens: int) -> Strategy:
-    """Return the strategy a configuration describes.
-
-    Args:
-        config: the masking section.
-        forecast_tokens: token steps that cover the longest lead time.
-    """
-    rest = 1 - config.forecast - config.temporal_interpolation
-    return Mixture(
-        (
-            Masked(config.ratio_min, config.ratio_max),
-            Forecast(forecast_tokens),
-            TemporalInterpolation(),
-        ),
-        (rest, config.forecast, config.temporal_interpolation),
+def training_schemes(config: Config, fields: Iterable[str]) -> dict[str, Mixture]:
+    """Return what each of ``fields``, trained together, is asked to predict."""
+    fields = tuple(fields)
+    steps = config.network.neighbourhood.time
+    beat = math.lcm(*(config.token_size(field).time for field in fields))
+    lead = max(config.evaluation.lead_hours, default=1)
+    longest = -(-lead // (beat * config.data.time_step))
+    masking = config.masking
+    shares = (
+        1 - masking.forecast - masking.temporal_interpolation,
+        masking.forecast,
+        masking.temporal_interpolation,
     )
+    schemes = (
+        Masked(masking.ratio_min, masking.ratio_max),
+        Forecast(beat, longest, steps),
+        TemporalInterpolation(beat, steps),
+    )
+    return dict.fromkeys(fields, Mixture(schemes, shares))
 
 
 @dataclass(frozen=True)

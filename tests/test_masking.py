@@ -1,5 +1,7 @@
 """What is hidden and how: exact numbers, right shares, true means."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,19 +12,22 @@ from atmorep.config import Masking
 from atmorep.masking import (
     Forecast,
     Masked,
+    Mixture,
+    Span,
     TemporalInterpolation,
     coarsen,
     distort,
     draw_distortion,
-    training_strategy,
 )
 
 GRID = (2, 4, 3, 5)  # levels, time, latitude, longitude: 60 tokens a level
 SIZE = (2, 3, 4)
+STEPS = GRID[1] * SIZE[0]
 
 
-def selections(strategy, number, grid=GRID):
-    return np.stack([strategy.select(grid, np.random.default_rng(n)) for n in range(number)])
+def selections(scheme, number, grid=GRID):
+    rngs = (np.random.default_rng(n) for n in range(number))
+    return np.stack([scheme.draw(rng).select(grid, rng) for rng in rngs])
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 0.9, 1.0])
@@ -57,7 +62,7 @@ def test_samples_draw_different_tokens():
 
 
 def test_forecasts_hide_the_last_steps_of_all_levels():
-    masks = selections(Forecast(2), 1000)
+    masks = selections(Forecast(2, 2, STEPS), 1000)
     steps = masks.any((1, 3, 4))
     assert (masks == steps[:, None, :, None, None]).all()
     assert set(map(tuple, steps.tolist())) == {(0, 0, 0, 1), (0, 0, 1, 1)}
@@ -65,16 +70,44 @@ def test_forecasts_hide_the_last_steps_of_all_levels():
 
 
 def test_temporal_interpolation_hides_one_inner_step_of_all_levels():
-    masks = selections(TemporalInterpolation(), 1000)
+    masks = selections(TemporalInterpolation(2, STEPS), 1000)
     steps = masks.any((1, 3, 4))
     assert (masks == steps[:, None, :, None, None]).all()
     assert set(map(tuple, steps.tolist())) == {(0, 1, 0, 0), (0, 0, 1, 0)}
 
 
-def test_a_mixture_draws_each_strategy_with_its_share():
+@given(
+    span=st.tuples(st.integers(0, 23), st.integers(1, 24)), tokens=st.sampled_from([1, 2, 3, 4, 6, 12, 24])
+)
+def test_a_span_hides_every_token_that_holds_a_step_of_it(span, tokens):
+    first, stop = span[0], max(span[0] + 1, span[1])
+    mask = Span(first, stop, 24).select((2, tokens, 1, 2), np.random.default_rng(0))
+    held = [any(first <= step < stop for step in part) for part in np.split(np.arange(24), tokens)]
+    assert (mask == np.array(held)[None, :, None, None]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes=st.lists(st.sampled_from([1, 2, 3, 4, 6]), min_size=1, max_size=3), seed=st.integers(0, 1000))
+@pytest.mark.parametrize("kind", ["forecast", "interpolation"])
+def test_fields_of_any_token_length_lack_the_same_steps(kind, sizes, seed):
+    """A forecast that sees another field's future is none."""
+    beat = math.lcm(*sizes)
+    scheme = Forecast(beat, 2, 36) if kind == "forecast" else TemporalInterpolation(beat, 36)
+    lacking = []
+    for size in sizes:
+        mask = scheme.draw(np.random.default_rng(seed)).select(
+            (1, 36 // size, 1, 1), np.random.default_rng(size)
+        )
+        lacking.append(mask.repeat(size, axis=1).ravel())
+    assert all(np.array_equal(lacking[0], other) for other in lacking)
+    assert not lacking[0][0]
+    assert lacking[0][-1] == (kind == "forecast")
+
+
+def test_a_mixture_draws_each_scheme_with_its_share():
     number = 3000
-    config = Masking(ratio_min=0.4, ratio_max=0.4, forecast=0.3, temporal_interpolation=0.2)
-    masks = selections(training_strategy(config, 1), number)
+    schemes = (Masked(0.4, 0.4), Forecast(2, 1, STEPS), TemporalInterpolation(2, STEPS))
+    masks = selections(Mixture(schemes, (0.5, 0.3, 0.2)), number)
     steps = masks.mean((1, 3, 4))
     found = {
         0.3: (steps == [0, 0, 0, 1]).all(1).mean(),

@@ -1,8 +1,8 @@
-"""Batches of one field: read, normalise, tokenise and distort, vectorised over the batch."""
+"""Batches of all fields of a model: read, normalise, tokenise and distort, vectorised over the batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from atmorep.config import Config
-from atmorep.masking import Mask, Strategy, distort, draw_distortion
+from atmorep.masking import Scheme, distort, draw_distortion
 from atmorep.sampling.info import token_information
 from atmorep.sampling.tokens import tokenise
 from atmorep.sampling.windows import Window, WindowSampler, sample_generator
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Batch:
-    """One field's training batch (shapes: atmorep.sampling).
+class FieldBatch:
+    """One field's part of a training batch (shapes: atmorep.sampling).
 
     Attributes:
         source: tokens as the model sees them (B, L, K, I, J, V), normalised.
@@ -41,9 +41,15 @@ class Batch:
     blank: Tensor
     selected: Tensor
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> FieldBatch:
         """Return the batch on ``device``."""
-        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__annotations__))
+        return FieldBatch(
+            *(getattr(self, name).to(device, non_blocking=True) for name in self.__annotations__)
+        )
+
+
+Batch = dict[str, FieldBatch]
+"""A training batch: all fields of one model, in the same windows."""
 
 
 class NeighbourhoodReader:
@@ -97,11 +103,14 @@ class NeighbourhoodReader:
 class TrainingBatches(torch.utils.data.Dataset[Batch]):
     """Batches by number: batch b of epoch e holds samples e, b·B … b·B + B - 1, whoever asks.
 
+    Each field draws its masks from a generator of its own, so that they are the same whatever other
+    fields there are.
+
     Args:
         config: the configuration.
-        neighbourhoods: reader of the field.
-        sampler: draws the windows.
-        strategy: selects tokens.
+        neighbourhoods: readers of the fields.
+        sampler: draws the windows, which are those of all fields.
+        schemes: of the fields; they draw alike from generators of the same state.
         purpose: ``train`` or ``validation``; keeps their random numbers apart.
         batches_per_epoch: batches an epoch.
         batch_size: samples a batch of one rank.
@@ -111,9 +120,9 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
     def __init__(
         self,
         config: Config,
-        neighbourhoods: NeighbourhoodReader,
+        neighbourhoods: Mapping[str, NeighbourhoodReader],
         sampler: WindowSampler,
-        strategy: Strategy,
+        schemes: Mapping[str, Scheme],
         *,
         purpose: str,
         batches_per_epoch: int,
@@ -122,7 +131,7 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         ranks: int = 1,
     ) -> None:
         self.masking, self.seed = config.masking, config.training.seed
-        self.neighbourhoods, self.sampler, self.strategy = neighbourhoods, sampler, strategy
+        self.neighbourhoods, self.sampler, self.schemes = neighbourhoods, sampler, schemes
         self.purpose, self.batches_per_epoch = purpose, batches_per_epoch
         self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
 
@@ -130,22 +139,26 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         """Return batch ``number``, counted from the first epoch's first."""
         epoch, batch = divmod(number, self.batches_per_epoch)
         first = (batch * self.ranks + self.rank) * self.batch_size
-        return self._batch(
-            [sample_generator(self.purpose, self.seed, epoch, first + n) for n in range(self.batch_size)]
-        )
+        samples = [(epoch, first + n) for n in range(self.batch_size)]
+        windows = [self.sampler.draw(self._generator(sample)) for sample in samples]
+        return {field: self._field(field, samples, windows) for field in self.neighbourhoods}
 
-    def _batch(self, generators: list[np.random.Generator]) -> Batch:
-        windows = [self.sampler.draw(rng) for rng in generators]
-        tokens = self.neighbourhoods.tokens
-        selected: list[Mask] = [self.strategy.select(tokens, rng) for rng in generators]
-        distortions = [
-            draw_distortion(mask, self.masking, rng) for mask, rng in zip(selected, generators, strict=True)
-        ]
-        target = self.neighbourhoods.normalised(windows)
-        return Batch(
-            source=distort(target, distortions, self.masking, self.neighbourhoods.token_size),
+    def _generator(self, sample: tuple[int, int], *part: str) -> np.random.Generator:
+        return sample_generator(self.purpose, self.seed, *sample, *part)
+
+    def _field(self, field: str, samples: Sequence[tuple[int, int]], windows: Sequence[Window]) -> FieldBatch:
+        reader = self.neighbourhoods[field]
+        selected, distortions = [], []
+        for sample in samples:
+            strategy = self.schemes[field].draw(self._generator(sample, "scheme"))
+            own = self._generator(sample, "field", field)
+            selected.append(strategy.select(reader.tokens, own))
+            distortions.append(draw_distortion(selected[-1], self.masking, own))
+        target = reader.normalised(windows)
+        return FieldBatch(
+            source=distort(target, distortions, self.masking, reader.token_size),
             target=target,
-            info=self.neighbourhoods.info(windows),
+            info=reader.info(windows),
             blank=torch.from_numpy(np.stack([d.blank for d in distortions])),
             selected=torch.from_numpy(np.stack(selected)),
         )

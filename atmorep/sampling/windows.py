@@ -30,9 +30,18 @@ class Window:
     column: int
 
 
-def sample_generator(purpose: str, seed: int, epoch: int, index: int) -> np.random.Generator:
-    """Return the generator of one sample, the same wherever and whenever it is drawn."""
-    key = np.random.SeedSequence([zlib.crc32(purpose.encode()), seed, epoch, index])
+def sample_generator(purpose: str, seed: int, epoch: int, index: int, *part: str) -> np.random.Generator:
+    """Return the generator of one sample, the same wherever and whenever it is drawn.
+
+    Args:
+        purpose: ``train``, ``validation`` or whatever else draws.
+        seed: of the experiment.
+        epoch: of the sample.
+        index: of the sample in its epoch.
+        part: what of the sample is drawn, so that its fields do not depend on each other.
+    """
+    words = [zlib.crc32(word.encode()) for word in (purpose, *part)]
+    key = np.random.SeedSequence([words[0], seed, epoch, index, *words[1:]])
     return np.random.Generator(np.random.Philox(key))
 
 

@@ -1,8 +1,8 @@
-"""The batches of one field's pretraining, as loaders whose order never depends on workers."""
+"""The batches of the fields of a model, as loaders whose order never depends on workers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import lightning as L
 import numpy as np
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from atmorep.config import Config, Period
 from atmorep.errors import DataError
-from atmorep.masking import training_strategy
+from atmorep.masking import training_schemes
 from atmorep.paths import Paths
 from atmorep.sampling.batches import Batch, NeighbourhoodReader, TrainingBatches
 from atmorep.sampling.windows import WindowSampler, valid_starts
@@ -49,60 +49,59 @@ def neighbourhoods(config: Config, field: str) -> NeighbourhoodReader:
 
 
 def window_sampler(
-    config: Config, reader: NeighbourhoodReader, periods: tuple[Period, ...], name: str
+    config: Config, readers: Mapping[str, NeighbourhoodReader], periods: tuple[Period, ...], name: str
 ) -> WindowSampler:
-    """Return the sampler of windows within ``periods``.
+    """Return the sampler of windows within ``periods`` that every field has whole.
 
     Raises:
-        DataError: if the store holds no whole window there.
+        DataError: if there is none.
     """
-    store, extent = reader.reader, config.network.neighbourhood
-    starts = valid_starts(store.axis, periods, extent.time, store.available())
+    stores, extent = [reader.reader for reader in readers.values()], config.network.neighbourhood
+    available = np.logical_and.reduce([store.available() for store in stores])
+    starts = valid_starts(stores[0].axis, periods, extent.time, available)
     if not len(starts):
         raise DataError(
-            f"field {reader.field}: the store holds no {extent.time} consecutive steps in "
+            f"field {', '.join(readers)}: the store holds no {extent.time} consecutive steps in "
             f"data.periods.{name}; convert the missing hours or shorten network.neighbourhood.time"
         )
-    return WindowSampler(store.grid, extent, np.asarray(starts))
+    return WindowSampler(stores[0].grid, extent, np.asarray(starts))
 
 
-def forecast_tokens(config: Config, field: str) -> int:
-    """Token steps that cover the longest lead time."""
-    token_hours = config.token_size(field).time * config.data.time_step
-    return -(-max(config.evaluation.lead_hours) // token_hours)
-
-
-def training_loader(config: Config, field: str, rank: int = 0, ranks: int = 1) -> DataLoader[Batch]:
+def training_loader(
+    config: Config, fields: Sequence[str], rank: int = 0, ranks: int = 1
+) -> DataLoader[Batch]:
     """Loader of training batches: a new set of samples each epoch."""
     settings = config.training
     number = settings.samples_per_epoch // settings.batch_size
-    return _loader(config, field, "train", number, settings.batch_size, EpochNumbers(number), (rank, ranks))
+    return _loader(config, fields, "train", number, settings.batch_size, EpochNumbers(number), (rank, ranks))
 
 
-def validation_loader(config: Config, field: str, rank: int = 0, ranks: int = 1) -> DataLoader[Batch]:
+def validation_loader(
+    config: Config, fields: Sequence[str], rank: int = 0, ranks: int = 1
+) -> DataLoader[Batch]:
     """Loader of validation batches: the same samples each epoch."""
     settings = config.training
     size = min(settings.batch_size, settings.validation_samples)
     number = settings.validation_samples // size
-    return _loader(config, field, "validation", number, size, range(number), (rank, ranks))
+    return _loader(config, fields, "validation", number, size, range(number), (rank, ranks))
 
 
 class Samples(L.LightningDataModule):
-    """Training and validation batches of one field; each rank loads its own share.
+    """Training and validation batches of some fields; each rank loads its own share.
 
     Args:
         config: the configuration.
-        field: ERA5 short name.
+        fields: ERA5 short names.
     """
 
-    def __init__(self, config: Config, field: str) -> None:
+    def __init__(self, config: Config, fields: Sequence[str]) -> None:
         super().__init__()
-        self.config, self.field = config, field
+        self.config, self.fields = config, tuple(fields)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Loader of this rank's training batches, at the epoch that comes next."""
         trainer = self._trainer()
-        loader = training_loader(self.config, self.field, trainer.global_rank, trainer.world_size)
+        loader = training_loader(self.config, self.fields, trainer.global_rank, trainer.world_size)
         # Lightning opens the iterator before it sets the epoch: a resumed one would repeat the first.
         loader.sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return loader
@@ -110,7 +109,7 @@ class Samples(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Batch]:
         """Loader of this rank's validation batches."""
         trainer = self._trainer()
-        return validation_loader(self.config, self.field, trainer.global_rank, trainer.world_size)
+        return validation_loader(self.config, self.fields, trainer.global_rank, trainer.world_size)
 
     def _trainer(self) -> L.Trainer:
         assert self.trainer is not None
@@ -119,7 +118,7 @@ class Samples(L.LightningDataModule):
 
 def _loader(
     config: Config,
-    field: str,
+    fields: Sequence[str],
     purpose: str,
     number: int,
     batch_size: int,
@@ -129,12 +128,12 @@ def _loader(
     rank, ranks = place
     if batch_size % ranks:
         raise DataError(f"training.batch_size = {batch_size} must be a multiple of the {ranks} ranks")
-    reader = neighbourhoods(config, field)
+    readers = {field: neighbourhoods(config, field) for field in fields}
     batches = TrainingBatches(
         config,
-        reader,
-        window_sampler(config, reader, getattr(config.data.periods, purpose), purpose),
-        training_strategy(config.masking, forecast_tokens(config, field)),
+        readers,
+        window_sampler(config, readers, getattr(config.data.periods, purpose), purpose),
+        training_schemes(config, fields),
         purpose=purpose,
         batches_per_epoch=number,
         batch_size=batch_size // ranks,

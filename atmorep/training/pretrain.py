@@ -40,7 +40,7 @@ def pretrain(config: Config, field: str) -> None:
     resumed = state / STATE
     trainer = _trainer(config, field, state)
     checkpoint = resumed if resumed.exists() else None
-    trainer.fit(task, datamodule=Samples(config, field), ckpt_path=checkpoint, weights_only=True)
+    trainer.fit(task, datamodule=Samples(config, (field,)), ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
         bundle.save(
             paths.model(field),

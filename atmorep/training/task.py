@@ -44,13 +44,14 @@ class PretrainTask(L.LightningModule):
 
     def _members(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Members (n, M, V) and truth (n, V) of the n selected tokens."""
-        members = model(batch.source, batch.info, batch.blank)
-        return members[batch.selected].float(), batch.target[batch.selected]
+        (field,) = batch.values()
+        members = model(field.source, field.info, field.blank)
+        return members[field.selected].float(), field.target[field.selected]
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
         loss = combined(*self._members(self.model, batch), self.loss_weights)
-        size = len(batch.source)
+        size = len(next(iter(batch.values())).source)
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
@@ -62,7 +63,7 @@ class PretrainTask(L.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         """Log loss and root mean square error of the ensemble mean, in normalised units."""
         members, target = self._members(self.best_known, batch)
-        size = len(batch.source)
+        size = len(next(iter(batch.values())).source)
         self.log("val_loss", combined(members, target, self.loss_weights), batch_size=size, sync_dist=True)
         self.log("val_mse", (members.mean(1) - target).square().mean(), batch_size=size, sync_dist=True)
 

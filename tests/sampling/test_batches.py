@@ -9,26 +9,36 @@ from pipeline import MISSING, weather
 from torch.utils.data import DataLoader
 
 from atmorep.grids import Grid
-from atmorep.masking import training_strategy
+from atmorep.masking import training_schemes
 from atmorep.paths import Paths
-from atmorep.sampling.batches import Batch, TrainingBatches
+from atmorep.sampling.batches import FieldBatch, TrainingBatches
 from atmorep.sampling.tokens import detokenise, per_point
 from atmorep.sampling.windows import Window, sample_generator
 from atmorep.store.arrays import open_array
-from atmorep.training.data import forecast_tokens, neighbourhoods, training_loader, window_sampler
+from atmorep.training.data import neighbourhoods, training_loader, window_sampler
 from atmorep.transforms import inverse
 
 FIELDS = ["t", "2t", "tp"]
 PARTS = ("source", "target", "info", "blank", "selected")
 
 
-def batches(config, field="t", batch_size=4, rank=0, ranks=1):
-    reader = neighbourhoods(config, field)
+class OneField:
+    """The batches of one field of several, by number."""
+
+    def __init__(self, batches, field):
+        self.batches, self.field = batches, field
+
+    def __getitem__(self, number):
+        return self.batches[number][self.field]
+
+
+def together(config, fields, batch_size=4, rank=0, ranks=1):
+    readers = {field: neighbourhoods(config, field) for field in fields}
     return TrainingBatches(
         config,
-        reader,
-        window_sampler(config, reader, config.data.periods.train, "train"),
-        training_strategy(config.masking, forecast_tokens(config, field)),
+        readers,
+        window_sampler(config, readers, config.data.periods.train, "train"),
+        training_schemes(config, fields),
         purpose="train",
         batches_per_epoch=5,
         batch_size=batch_size,
@@ -37,7 +47,11 @@ def batches(config, field="t", batch_size=4, rank=0, ranks=1):
     )
 
 
-def same(one: Batch, other: Batch) -> bool:
+def batches(config, field="t", **place):
+    return OneField(together(config, (field,), **place), field)
+
+
+def same(one: FieldBatch, other: FieldBatch) -> bool:
     return all(torch.equal(getattr(one, part), getattr(other, part)) for part in PARTS)
 
 
@@ -83,12 +97,53 @@ def test_ranks_share_the_samples_of_the_batch_without_overlap(configure):
 
 
 def test_the_training_loader_draws_new_samples_each_epoch(configure):
-    loader = training_loader(configure(), "2t")
-    first = list(loader)
+    loader = training_loader(configure(), ("2t",))
+    first = [batch["2t"] for batch in loader]
     loader.sampler.set_epoch(1)
-    second = list(loader)
+    second = [batch["2t"] for batch in loader]
     assert len(first) == len(second) == 2
     assert not any(same(a, b) for a in first for b in second)
+
+
+def test_a_fields_batches_are_the_same_whatever_other_fields_there_are(configure):
+    """They lack no hour more than it, so that the windows are the same too."""
+    config = configure(masking={"forecast": 0.3, "temporal_interpolation": 0.2})
+    alone, pair, all_fields = (together(config, fields) for fields in (["t"], ["2t", "t"], ["tp", "t", "2t"]))
+    for number in (0, 1, 6):
+        assert list(all_fields[number]) == ["tp", "t", "2t"]
+        assert same(pair[number]["t"], alone[number]["t"])
+        assert same(all_fields[number]["t"], alone[number]["t"])
+        assert same(all_fields[number]["2t"], pair[number]["2t"])
+
+
+def test_fields_draw_their_masks_apart_and_see_the_same_windows(configure):
+    batch = together(configure(masking={"ratio_min": 0.5, "ratio_max": 0.5}), ["2t", "tp"], batch_size=20)[0]
+    assert torch.equal(batch["2t"].info, batch["tp"].info)  # both at the surface
+    assert not (batch["2t"].selected == batch["tp"].selected).all((1, 2, 3, 4)).any()
+
+
+def test_no_field_sees_what_another_is_to_forecast(configure):
+    size = {"time": 3, "latitude": 2, "longitude": 9}
+    config = configure(
+        fields={"2t": {"token_size": size}},
+        masking={"forecast": 1, "masked": 1, "noised": 0, "coarsened": 0},
+        network={"neighbourhood": {"time": 12}},
+    )
+    batch = together(config, ["t", "2t"], batch_size=8)[0]
+    lacking = [
+        per_point(batch[field].blank, config.token_size(field).shape)[:, 0, :, 0, 0] for field in ("t", "2t")
+    ]
+    assert torch.equal(*lacking)
+    assert lacking[0].sum(1).unique().tolist() == [6]  # 2 and 3 steps a token: the next 6
+
+
+def test_windows_are_whole_for_every_field(configure):
+    config = configure()
+    readers = {field: neighbourhoods(config, field) for field in ("2t", "t")}
+    periods = config.data.periods.train
+    both, one = (window_sampler(config, r, periods, "train") for r in (readers, {"2t": readers["2t"]}))
+    missing = int(readers["t"].reader.axis.index(MISSING))  # t only
+    assert set(one.starts) - set(both.starts) == set(range(missing - 5, missing + 1))
 
 
 @pytest.mark.parametrize("field", ["t", "tp"])
@@ -107,7 +162,7 @@ def test_what_is_hidden_never_reaches_the_source(configure, delivered, field, tm
 
 def perturbed(config, field, batch):
     """Change what the store holds below the blank tokens of the only sample of batch 3."""
-    drawn = batches(config, field, batch_size=1)
+    drawn = together(config, (field,), batch_size=1)
     window = drawn.sampler.draw(sample_generator("train", config.training.seed, 0, 3))
     e, array = config.network.neighbourhood, open_array(Paths(config).store, field)
     columns = [(window.column + n) % 36 for n in range(e.longitude)]
@@ -185,7 +240,7 @@ def test_a_subset_of_levels_is_normalised_by_its_own_statistics(configure):
 def test_no_window_holds_the_missing_hour(configure):
     config = configure()
     reader = neighbourhoods(config, "t")
-    starts = window_sampler(config, reader, config.data.periods.train, "train").starts
+    starts = window_sampler(config, {"t": reader}, config.data.periods.train, "train").starts
     missing = int(reader.reader.axis.index(MISSING))
     first, last = (int(reader.reader.axis.index(np.datetime64(d, "h"))) for d in ("2001-01-25", "2001-02-16"))
     assert set(starts) == set(range(first, last - 5)) - set(range(missing - 5, missing + 1))

@@ -166,9 +166,9 @@ def test_a_period_without_a_whole_window_is_refused(configure):
     config = configure(network={"neighbourhood": {"time": 12}})
     days = Period(start="2001-02-03", end="2001-02-07")  # 20 steps, the eleventh is missing
     with pytest.raises(DataError, match=r"field t: .* no 12 consecutive steps in data\.periods\.train"):
-        window_sampler(config, neighbourhoods(config, "t"), (days,), "train")
+        window_sampler(config, {"t": neighbourhoods(config, "t")}, (days,), "train")
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused(configure):
     with pytest.raises(DataError, match="batch_size = 4 must be a multiple of the 3 ranks"):
-        training_loader(configure(), "2t", rank=0, ranks=3)
+        training_loader(configure(), ("2t",), rank=0, ranks=3)

@@ -47,7 +47,7 @@ def test_without_warm_up_the_first_rate_is_the_largest():
 
 def task(config, field="2t"):
     torch.manual_seed(0)
-    loader = training_loader(config, field)
+    loader = training_loader(config, (field,))
     return PretrainTask(bundle.build(config, field), config, len(loader)), loader
 
 
@@ -98,7 +98,7 @@ def test_the_validation_loss_falls_within_60_steps(configure, loss, optimizer):
         network={"dropout": 0, "embed_dim": 32},
     )
     pretraining, loader = task(config, "t")
-    validation = validation_loader(config, "t")
+    validation = validation_loader(config, ("t",))
     (untrained,) = trainer(1).validate(pretraining, validation, verbose=False)
     trainer(5).fit(pretraining, loader)
     (trained,) = trainer(1).validate(pretraining, validation, verbose=False)
