@@ -1,4 +1,4 @@
-"""Losses of an ensemble of members against the truth, combined by named weights.
+"""Losses of ensembles of members against the truth, combined by named weights.
 
 Shapes: members (..., M, V), target (..., V); every term returns (..., V), to be averaged.
 """
@@ -6,13 +6,15 @@ Shapes: members (..., M, V), target (..., V); every term returns (..., V), to be
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from atmorep.config.training import Loss
+from atmorep.config import Config, Loss
+from atmorep.sampling.batches import FieldBatch
 
 EPSILON = 1e-6
 """Floor of the ensemble standard deviation, in normalised units."""
@@ -82,10 +84,66 @@ TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def combined(members: Tensor, target: Tensor, weights: Loss) -> Tensor:
-    """Return the weighted sum of all terms with a weight, averaged over everything (scalar)."""
-    total = members.new_zeros(())
-    for name, weight in weights.model_dump().items():
-        if weight:
-            total = total + weight * TERMS[name](members, target).mean()
-    return total
+class Losses(NamedTuple):
+    """The loss of a batch, and what it is made of.
+
+    Attributes:
+        total: what is minimised; mean of the fields, each with its weight (scalar).
+        parts: means of each field's terms by name, without weights and gradients (scalars).
+    """
+
+    total: Tensor
+    parts: dict[str, dict[str, Tensor]]
+
+
+class Scored(NamedTuple):
+    """What of a field's batch is scored: n tokens.
+
+    Attributes:
+        members: (n, M, V) in single precision.
+        target: (n, V).
+        weight: (n, V), of mean one over a neighbourhood.
+    """
+
+    members: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+def scored(members: Tensor, batch: FieldBatch) -> Scored:
+    """Take the selected tokens.
+
+    Args:
+        members: (B, L, K, I, J, M, V).
+        batch: of the same field.
+    """
+    weight = batch.weight.expand_as(batch.target)
+    return Scored(members[batch.selected].float(), batch.target[batch.selected], weight[batch.selected])
+
+
+def means(field: Scored, config: Loss) -> dict[str, Tensor]:
+    """Return the mean of each term with a weight over all points (scalars, without their weights)."""
+    weight = field.weight if config.points == "area" else torch.ones_like(field.weight)
+    return {name: (weight * TERMS[name](field.members, field.target)).mean() for name in config.terms}
+
+
+def loss_of(members: Mapping[str, Tensor], batch: Mapping[str, FieldBatch], config: Config) -> Losses:
+    """Return the loss of the predicted fields.
+
+    Args:
+        members: (B, L, K, I, J, M, V) by field; fields without are not scored.
+        batch: by field.
+        config: sections ``loss`` and ``fields`` are used.
+    """
+    parts = {field: means(scored(members[field], batch[field]), config.loss) for field in members}
+    whole = sum(config.fields[field].weight for field in members)
+    weighted = [
+        config.fields[field].weight / whole * config.loss.terms[name] * part
+        for field, terms in parts.items()
+        for name, part in terms.items()
+    ]
+    return Losses(torch.stack(weighted).sum(), _detached(parts))
+
+
+def _detached(parts: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    return {field: {name: part.detach() for name, part in terms.items()} for field, terms in parts.items()}

@@ -12,8 +12,18 @@ from scipy.integrate import quad
 from scipy.stats import norm
 from torch.autograd import gradcheck
 
-from atmorep.config import Loss
-from atmorep.losses import TERMS, combined, crps_gaussian, crps_kernel, mse_ensemble, statistical
+from atmorep.config import Loss, parse
+from atmorep.losses import (
+    TERMS,
+    crps_gaussian,
+    crps_kernel,
+    loss_of,
+    means,
+    mse_ensemble,
+    scored,
+    statistical,
+)
+from atmorep.sampling.batches import FieldBatch
 
 
 def ensemble(mean, std, size=6):
@@ -60,12 +70,27 @@ def test_fairness_mixes_the_two_estimators():
     assert torch.allclose(crps_kernel(members, truth, 0.7), 0.7 * fair + 0.3 * empirical)
 
 
-def test_the_fair_kernel_crps_does_not_depend_on_the_number_of_members_in_the_mean():
-    """Of draws from N(0, 1) with the truth at 0 it is the CRPS of N(0, 1), 0.2337, for 3 as for 12."""
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), size=st.integers(2, 9))
+def test_the_empirical_crps_is_the_integral_over_thresholds(seed, size):
+    """∫ (F(x) - H(x - y))² dx of the members' distribution function, a sum over its steps."""
+    members, truth = drawn(size, 1, seed=seed), drawn(1, seed=seed + 1)
+    edges = np.sort(np.append(members.numpy().ravel(), truth))
+    middle = (edges[1:] + edges[:-1]) / 2
+    function = (members.numpy() <= middle).mean(0)
+    integral = np.sum((function - (middle >= truth.item())) ** 2 * np.diff(edges))
+    assert crps_kernel(members, truth, 0.0).item() == pytest.approx(integral, abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [2, 3, 12])
+def test_the_expectation_of_the_fair_crps_is_that_of_the_distribution_for_any_number_of_members(size):
+    """Of draws from N(0, 1) with the truth at 0, 0.2337; the empirical one adds E|X - X'| / 2M."""
+    members, truth = drawn(20_000, size, 1), torch.zeros(20_000, 1, dtype=torch.float64)
     expected = scoringrules.crps_normal(0, 0, 1)
-    for size in (3, 12):
-        scores = crps_kernel(drawn(20_000, size, 1), torch.zeros(20_000, 1), 1.0)
-        assert scores.mean().item() == pytest.approx(expected, abs=4 * scores.std().item() / 20_000**0.5)
+    for fairness, bias in ((1.0, 0.0), (0.0, 1 / (math.sqrt(math.pi) * size))):
+        scores = crps_kernel(members, truth, fairness)
+        bound = 4 * scores.std().item() / 20_000**0.5  # four standard errors
+        assert scores.mean().item() == pytest.approx(expected + bias, abs=bound)
 
 
 def test_the_spread_of_the_kernel_crps_has_a_gradient():
@@ -121,12 +146,92 @@ def test_mse_ensemble_is_variance_and_squared_bias():
     assert torch.allclose(mse_ensemble(members, truth), expected)
 
 
-def test_combined_is_the_weighted_sum():
-    members, truth = drawn(7, 5, 3), drawn(7, 3, seed=1)
-    weights = {name: 0.5 + n for n, name in enumerate(TERMS)}
-    assert set(TERMS) == set(Loss.model_fields)
-    expected = sum(w * TERMS[name](members, truth).mean() for name, w in weights.items())
-    assert torch.allclose(combined(members, truth, Loss(**weights)), expected)
-    for name in TERMS:
-        only = Loss(**(dict.fromkeys(TERMS, 0.0) | {name: 1.0}))
-        assert torch.allclose(combined(members, truth, only), TERMS[name](members, truth).mean())
+SETTINGS = {
+    "experiment": "losses",
+    "source": {"kind": "simulated"},
+    "data": {
+        "periods": {
+            name: [{"start": f"200{n}-01-01", "end": f"200{n}-01-31"}]
+            for n, name in enumerate(("train", "validation", "test"))
+        }
+    },
+    "evaluation": {},
+}
+TOKENS = (2, 2, 3, 3, 2)  # samples, levels, time, latitude, longitude
+
+
+def configured(weights, points="equal", **terms):
+    """Fields with weights of their own, and terms; the published terms are left out."""
+    fields = {name: {"weight": weight} for name, weight in weights.items()}
+    loss = {"mse_ensemble": 0, "statistical": 0, "points": points, **terms}
+    return parse({**SETTINGS, "fields": fields, "loss": loss})
+
+
+def field_batch(seed, volume=4):
+    """Members with a gradient, and the batch of a field."""
+    target = drawn(*TOKENS, volume, seed=seed).float()
+    weight = torch.rand(TOKENS[0], 1, 1, TOKENS[3], 1, volume, generator=torch.Generator().manual_seed(seed))
+    selected = drawn(*TOKENS, seed=seed + 1) > 0
+    batch = FieldBatch(target, target, torch.zeros(()), selected, selected, weight)
+    return drawn(*TOKENS, 5, volume, seed=seed + 2).float().requires_grad_(), batch
+
+
+def test_every_term_has_a_key():
+    assert set(TERMS) == set(Loss.model_fields) - {"points"}
+    assert Loss(mse_ensemble=0, crps_fair=0.5).terms == {"statistical": 1.0, "crps_fair": 0.5}
+
+
+def test_the_total_is_the_weighted_sum_of_terms_and_the_weighted_mean_of_fields():
+    (u, of_u), (t, of_t) = field_batch(0), field_batch(10, volume=6)
+    config = configured({"u": 0.6, "t": 0.2, "w": 9}, crps_empirical=2, mse_ensemble=0.5)
+    found = loss_of({"u": u, "t": t}, {"t": of_t, "u": of_u, "w": of_u}, config)
+    expected = 0
+    for members, batch, share, name in ((u, of_u, 0.75, "u"), (t, of_t, 0.25, "t")):
+        values = {
+            term: TERMS[term](members, batch.target)[batch.selected].mean() for term in config.loss.terms
+        }
+        torch.testing.assert_close(found.parts[name], values)
+        expected += share * (2 * values["crps_empirical"] + 0.5 * values["mse_ensemble"])
+    torch.testing.assert_close(found.total, expected)
+    assert set(found.parts) == {"u", "t"}
+    assert not any(part.requires_grad for parts in found.parts.values() for part in parts.values())
+
+
+def test_a_field_alone_has_the_loss_it_has_whatever_its_weight():
+    members, batch = field_batch(3)
+    losses = [
+        loss_of({"u": members}, {"u": batch}, configured({"u": weight}, crps_gaussian=1)).total
+        for weight in (0.01, 7)
+    ]
+    torch.testing.assert_close(*losses)
+
+
+def test_what_is_not_selected_has_no_gradient():
+    members, batch = field_batch(4)
+    loss_of({"u": members}, {"u": batch}, configured({"u": 1}, crps_empirical=1)).total.backward()
+    assert (members.grad[~batch.selected] == 0).all()
+    assert (members.grad[batch.selected] != 0).any((-2, -1)).all()
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_points_count_by_their_area_where_that_is_asked_for(name):
+    members, batch = field_batch(5)
+    parts = {
+        points: loss_of({"u": members}, {"u": batch}, configured({"u": 1}, points, **{name: 1})).parts["u"][
+            name
+        ]
+        for points in ("equal", "area")
+    }
+    values = TERMS[name](members, batch.target)
+    torch.testing.assert_close(parts["equal"], values[batch.selected].mean().detach())
+    weighted = (values * batch.weight)[batch.selected].mean().detach()
+    torch.testing.assert_close(parts["area"], weighted)
+    assert parts["area"] != pytest.approx(parts["equal"].item(), rel=1e-3)
+
+
+def test_half_precision_members_are_scored_in_single():
+    members, batch = field_batch(6)
+    assert scored(members.bfloat16(), batch).members.dtype == torch.float32
+    exact = means(scored(members, batch), Loss())
+    for name, value in means(scored(members.bfloat16(), batch), Loss()).items():
+        assert value.item() == pytest.approx(exact[name].item(), rel=0.02)

@@ -11,9 +11,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from atmorep.config.base import Section, identity
 from atmorep.config.data import Data, GridConfig, Levels, Period, Periods
+from atmorep.config.loss import Loss
 from atmorep.config.network import Extent, FieldConfig, Masking, Network
 from atmorep.config.source import CdsSource, FilesSource, SimulatedSource, Source
-from atmorep.config.training import Evaluation, Loss, Training
+from atmorep.config.training import Evaluation, Training
 from atmorep.errors import ConfigError
 from atmorep.fields import field as known_field
 
@@ -57,7 +58,7 @@ class Config(Section):
     masking: Masking = Masking()
     """Which tokens are hidden in training."""
     loss: Loss = Loss()
-    """Weights of the loss terms."""
+    """What is minimised."""
     training: Training = Training()
     """Optimiser and schedule."""
     evaluation: Evaluation

@@ -36,6 +36,8 @@ class FieldConfig(Section):
     """Monthly mean and standard deviation per level, or per level and grid point."""
     embed_dim: int | None = Field(default=None, ge=8)
     """Width of this field's transformer, where it differs from ``network.embed_dim``."""
+    weight: float = Field(default=1.0, gt=0)
+    """Share of the field in the loss of fields that are trained together, over the sum of all of theirs."""
 
 
 class Network(Section):

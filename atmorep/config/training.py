@@ -1,4 +1,4 @@
-"""Loss, optimiser, schedule and evaluation."""
+"""Optimiser, schedule and evaluation."""
 
 from __future__ import annotations
 
@@ -7,27 +7,6 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from atmorep.config.base import Section
-
-
-class Loss(Section):
-    """Weights of the loss terms; a term of weight 0 is left out."""
-
-    mse_ensemble: float = Field(default=1.0, ge=0)
-    """Squared error of each member, averaged over members."""
-    statistical: float = Field(default=1.0, ge=0)
-    """Published statistical loss |1 - G(y)|^2 with its sqrt(sigma) penalty."""
-    crps_gaussian: float = Field(default=0.0, ge=0)
-    """Closed-form CRPS of the Gaussian with the ensemble's mean and standard deviation."""
-    crps_fair: float = Field(default=0.0, ge=0)
-    """Fair kernel CRPS of the ensemble, for members that are random draws."""
-    crps_empirical: float = Field(default=0.0, ge=0)
-    """Empirical kernel CRPS of the ensemble: the tails become quantiles."""
-
-    @model_validator(mode="after")
-    def _any(self) -> Loss:
-        if not any(self.model_dump().values()):
-            raise ValueError("all weights are zero; give at least one term a weight")
-        return self
 
 
 class Training(Section):

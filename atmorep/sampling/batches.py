@@ -33,6 +33,7 @@ class FieldBatch:
         info: token information (B, L, K, I, J, F).
         blank: (B, L, K, I, J), True where a token is withheld.
         selected: (B, L, K, I, J), True where a token is scored.
+        weight: (B, 1, 1, I, 1, V), area of each grid point over the mean of its neighbourhood.
     """
 
     source: Tensor
@@ -40,6 +41,7 @@ class FieldBatch:
     info: Tensor
     blank: Tensor
     selected: Tensor
+    weight: Tensor
 
     def to(self, device: torch.device) -> FieldBatch:
         """Return the batch on ``device``."""
@@ -98,6 +100,17 @@ class NeighbourhoodReader:
         longitude = grid.west + grid.resolution * (starts[:, 2:] + w * np.arange(j) + (w - 1) / 2)
         levels = np.array(self.reader.levels, np.float64)
         return torch.from_numpy(token_information(times, levels, latitude, longitude, grid.resolution))
+
+    def weight(self, windows: Sequence[Window]) -> Tensor:
+        """Return the area of the grid points, of mean one over each neighbourhood (B, 1, 1, I, 1, V).
+
+        Windows are drawn by area already: weights that compared neighbourhoods would count it twice.
+        """
+        t, _, w = self.token_size
+        rows = np.array([x.row for x in windows])[:, None] + np.arange(self.extent.latitude)
+        area = self.reader.grid.row_area[rows]
+        weight = torch.from_numpy((area / area.mean(1, keepdims=True)).astype(np.float32))
+        return tokenise(weight[:, None, None, :, None].expand(-1, 1, t, -1, w), self.token_size)
 
 
 class TrainingBatches(torch.utils.data.Dataset[Batch]):
@@ -161,4 +174,5 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
             info=reader.info(windows),
             blank=torch.from_numpy(np.stack([d.blank for d in distortions])),
             selected=torch.from_numpy(np.stack(selected)),
+            weight=reader.weight(windows),
         )

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from atmorep.config import Config, Loss, Training
-from atmorep.losses import combined
+from atmorep.config import Config, Training
+from atmorep.losses import loss_of, scored
 from atmorep.sampling.batches import Batch
 from atmorep.training.optimizers import build_optimizer
 
@@ -28,7 +28,7 @@ class PretrainTask(L.LightningModule):
     def __init__(self, model: nn.Module, config: Config, steps_per_epoch: int) -> None:
         super().__init__()
         self.model = model
-        self.loss_weights: Loss = config.loss
+        self.config = config
         self.settings: Training = config.training
         self.steps_per_epoch = steps_per_epoch
         decay = config.training.ema_decay
@@ -42,15 +42,15 @@ class PretrainTask(L.LightningModule):
         averaged: nn.Module = self.average.module if self.average is not None else self.model
         return averaged
 
-    def _members(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Members (n, M, V) and truth (n, V) of the n selected tokens."""
-        (field,) = batch.values()
-        members = model(field.source, field.info, field.blank)
-        return members[field.selected].float(), field.target[field.selected]
+    @staticmethod
+    def _members(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Members (B, L, K, I, J, M, V) by field."""
+        ((name, field),) = batch.items()
+        return {name: model(field.source, field.info, field.blank)}
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
-        loss = combined(*self._members(self.model, batch), self.loss_weights)
+        loss = loss_of(self._members(self.model, batch), batch, self.config).total
         size = len(next(iter(batch.values())).source)
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
@@ -62,10 +62,12 @@ class PretrainTask(L.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Log loss and root mean square error of the ensemble mean, in normalised units."""
-        members, target = self._members(self.best_known, batch)
-        size = len(next(iter(batch.values())).source)
-        self.log("val_loss", combined(members, target, self.loss_weights), batch_size=size, sync_dist=True)
-        self.log("val_mse", (members.mean(1) - target).square().mean(), batch_size=size, sync_dist=True)
+        members = self._members(self.best_known, batch)
+        ((name, field),) = batch.items()
+        size, points = len(field.source), scored(members[name], field)
+        loss, error = loss_of(members, batch, self.config).total, points.members.mean(1) - points.target
+        self.log("val_loss", loss, batch_size=size, sync_dist=True)
+        self.log("val_mse", error.square().mean(), batch_size=size, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The configured optimiser, and the schedule by step."""

@@ -19,7 +19,7 @@ from atmorep.training.data import neighbourhoods, training_loader, window_sample
 from atmorep.transforms import inverse
 
 FIELDS = ["t", "2t", "tp"]
-PARTS = ("source", "target", "info", "blank", "selected")
+PARTS = ("source", "target", "info", "blank", "selected", "weight")
 
 
 class OneField:
@@ -62,6 +62,7 @@ def test_shapes(configure, field):
     assert batch.source.shape == batch.target.shape == (4, levels, 3, 2, 3, 18)
     assert batch.info.shape == (4, levels, 3, 2, 3, 10)
     assert batch.blank.shape == batch.selected.shape == (4, levels, 3, 2, 3)
+    assert batch.weight.shape == (4, 1, 1, 2, 1, 18)
     assert batch.source.dtype == batch.target.dtype == batch.info.dtype == torch.float32
     assert all(torch.isfinite(getattr(batch, part)).all() for part in PARTS)  # no missing hour is drawn
 
@@ -244,6 +245,20 @@ def test_no_window_holds_the_missing_hour(configure):
     missing = int(reader.reader.axis.index(MISSING))
     first, last = (int(reader.reader.axis.index(np.datetime64(d, "h"))) for d in ("2001-01-25", "2001-02-16"))
     assert set(starts) == set(range(first, last - 5)) - set(range(missing - 5, missing + 1))
+
+
+@pytest.mark.parametrize("row", [0, 4, 13])
+def test_weights_are_the_areas_of_rows_with_mean_one_in_every_window(configure, row):
+    config = configure()
+    reader = neighbourhoods(config, "t")
+    weight = reader.weight([Window(100, row, 0), Window(100, 7, 3)])
+    assert torch.allclose(weight.mean((1, 2, 3, 4, 5)), torch.ones(2))
+    points = detokenise(weight.expand(-1, 2, 3, -1, 3, -1), reader.token_size).numpy()[0]
+    edges = np.radians(np.clip(95 - 10.0 * np.arange(row, row + 7), -90, 90))
+    expected = -np.diff(np.sin(edges))
+    np.testing.assert_allclose(
+        points, np.broadcast_to((expected / expected.mean())[:, None], points.shape), rtol=1e-5
+    )
 
 
 def test_information_is_that_of_each_tokens_centre(configure):
