@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from safetensors import SafetensorError
@@ -15,65 +17,83 @@ from atmorep.artefacts import read_json, sha256, write_json, written_aside
 from atmorep.config import Config
 from atmorep.config import load as load_config
 from atmorep.errors import IntegrityError
-from atmorep.model.field_transformer import FieldShape, FieldTransformer
+from atmorep.fields import field as known_field
+from atmorep.model.field_transformer import FieldShape
+from atmorep.model.multiformer import Multiformer
 from atmorep.store.normalisation import Normalisation
 
-WEIGHTS, CONFIG, NORMALISATION, LOG, CARD, MANIFEST = (
+WEIGHTS, CONFIG, NORMALISATION, LOG, CARD, ORIGIN, MANIFEST = (
     "model.safetensors",
     "config.yaml",
-    "normalisation.nc",
+    "normalisation",
     "training.csv",
     "README.md",
+    "origin.json",
     "bundle.json",
 )
-FORMAT = 1
+FORMAT = 2
 """Version of the bundle's form; raised when a bundle of before cannot be read as it is."""
 
 
-def build(config: Config, field: str) -> FieldTransformer:
-    """Return the untrained transformer of ``field``."""
-    tokens = (len(config.model_levels(field)), *config.tokens(field).shape)
-    shape = FieldShape(tokens, config.token_size(field).shape, config.embed_dim(field))
-    return FieldTransformer(shape, config.network)
+def build(config: Config, fields: Sequence[str]) -> Multiformer:
+    """Return the untrained model of ``fields``; a coupling to a field that is not among them is left out."""
+    shapes, coupled = {}, {}
+    for name in fields:
+        tokens = (len(config.model_levels(name)), *config.tokens(name).shape)
+        shapes[name] = FieldShape(tokens, config.token_size(name).shape, config.embed_dim(name))
+        coupled[name] = [other for other in config.fields[name].coupled if other in fields]
+    return Multiformer(shapes, coupled, config.network)
 
 
-def save(target: Path, config: Config, field: str, *, weights: Path, log: Path, normalisation: Path) -> None:
+def save(
+    target: Path,
+    config: Config,
+    *,
+    weights: Path,
+    log: Path,
+    normalisation: Mapping[str, Path],
+    origin: Mapping[str, Any] | None = None,
+) -> None:
     """Write the bundle ``target`` at once.
 
     Args:
         target: folder to be.
         config: of the training.
-        field: ERA5 short name.
         weights: safetensors file of the best weights.
         log: CSV file of the training.
-        normalisation: NetCDF file of mean and standard deviation.
+        normalisation: NetCDF file of mean and standard deviation, by field of the model.
+        origin: where the weights came from before the training, where that is known.
     """
     with written_aside(target) as aside:
-        aside.mkdir()
-        for source, name in ((weights, WEIGHTS), (log, LOG), (normalisation, NORMALISATION)):
-            shutil.copyfile(source, aside / name)
+        (aside / NORMALISATION).mkdir(parents=True)
+        copies = {f"{NORMALISATION}/{name}.nc": path for name, path in normalisation.items()}
+        copies |= {WEIGHTS: weights, LOG: log}
+        for name, path in copies.items():
+            shutil.copyfile(path, aside / name)
         (aside / CONFIG).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-        (aside / CARD).write_text(_card(config, field))
-        checksums = {name: sha256(aside / name) for name in (WEIGHTS, CONFIG, NORMALISATION)}
-        manifest = {"format": FORMAT, "field": field, "code_version": __version__, "sha256": checksums}
-        write_json(aside / MANIFEST, manifest)
+        (aside / CARD).write_text(_card(config, tuple(normalisation)))
+        if origin is not None:
+            write_json(aside / ORIGIN, dict(origin))
+        checksums = {name: sha256(aside / name) for name in sorted([*copies, CONFIG]) if name != LOG}
+        manifest = {"format": FORMAT, "fields": list(normalisation), "code_version": __version__}
+        write_json(aside / MANIFEST, {**manifest, "sha256": checksums})
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained field as it was saved.
+    """A trained model as it was saved.
 
     Attributes:
-        field: ERA5 short name.
+        fields: ERA5 short names.
         config: of the training.
-        model: the transformer, in evaluation mode.
-        normalisation: mean and standard deviation of the levels it knows.
+        model: the network, in evaluation mode.
+        normalisation: mean and standard deviation of the levels it knows, by field.
     """
 
-    field: str
+    fields: tuple[str, ...]
     config: Config
-    model: FieldTransformer
-    normalisation: Normalisation
+    model: Multiformer
+    normalisation: dict[str, Normalisation]
 
 
 def load(folder: str | Path) -> Bundle:
@@ -83,21 +103,28 @@ def load(folder: str | Path) -> Bundle:
         IntegrityError: if a file is missing, has been altered since, or does not fit the others.
     """
     folder = Path(folder)
-    field = _checked_field(folder)
+    fields = fields_of(folder)
     config = load_config(folder / CONFIG)
-    model = build(config, field)
+    model = build(config, fields)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise IntegrityError(
             f"{folder / WEIGHTS}: is not of {CONFIG} beside it; train the model again ({error})"
         ) from None
-    levels = config.model_levels(field)
-    return Bundle(field, config, model.eval(), Normalisation.load(folder / NORMALISATION, levels))
+    normalisation = {
+        name: Normalisation.load(folder / NORMALISATION / f"{name}.nc", config.model_levels(name))
+        for name in fields
+    }
+    return Bundle(fields, config, model.eval(), normalisation)
 
 
-def _checked_field(folder: Path) -> str:
-    """Return the field of a bundle whose files are what its manifest says."""
+def fields_of(folder: Path) -> tuple[str, ...]:
+    """Return the fields of a bundle whose files are what its manifest says.
+
+    Raises:
+        IntegrityError: if a file is missing or has been altered since.
+    """
     if not (folder / MANIFEST).is_file():
         raise IntegrityError(f"{folder}: {MANIFEST} is missing; train the model again")
     manifest = read_json(folder / MANIFEST)
@@ -113,40 +140,49 @@ def _checked_field(folder: Path) -> str:
             raise IntegrityError(
                 f"{folder / name}: is damaged or has been altered since it was saved; train the model again"
             )
-    return str(manifest["field"])
+    return tuple(manifest["fields"])
 
 
-def _card(config: Config, field: str) -> str:
-    from atmorep.fields import field as known
-
-    spec, data, grid = known(field), config.data, config.data.grid
-    periods = ", ".join(f"{p.start} to {p.end}" for p in data.periods.train)
+def _card(config: Config, fields: Sequence[str]) -> str:
+    data, grid, network, whole = config.data, config.data.grid, config.network, config.network.neighbourhood
+    names = ", ".join(f"{known_field(name).long_name} ({name})" for name in fields)
     simulated = (
         "\nThe training data are **simulated**, not a reanalysis.\n"
         if config.source.kind == "simulated"
         else ""
     )
-    size, whole, network = config.token_size(field), config.network.neighbourhood, config.network
     where = f"{grid.north} to {grid.south} N, {grid.west} to {grid.east} E, {grid.resolution} degrees"
-    vertical = "surface" if spec.surface else f"{data.levels.type} levels {config.model_levels(field)}"
-    return f"""# AtmoRep: {spec.long_name} ({field})
+    rows = {
+        "source": config.source.kind,
+        "grid": f"{where}, every {data.time_step} h",
+        "trained on": ", ".join(f"{p.start} to {p.end}" for p in data.periods.train),
+        "neighbourhood": f"{whole.time} steps x {whole.latitude} x {whole.longitude} points",
+        "blocks": f"{network.encoder_blocks} + {network.decoder_blocks}",
+        **{name: _card_of(config, name, fields) for name in fields},
+    }
+    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    return f"""# AtmoRep: {names}
 
-A transformer of one field after Lessig et al. 2023 (arXiv 2308.13280), trained to predict hidden
-space-time tokens by an ensemble of {config.network.tails} tail networks.
+{"A transformer of one field" if len(fields) == 1 else "The coupled transformers of several fields"} after \
+Lessig et al. 2023 (arXiv 2308.13280), trained to predict hidden
+space-time tokens by an ensemble of {network.tails} tail networks.
 {simulated}
 | | |
 |---|---|
-| field | {field}, {spec.long_name}, {spec.units} |
-| levels | {vertical} |
-| source | {config.source.kind} |
-| grid | {where}, every {data.time_step} h |
-| trained on | {periods} |
-| neighbourhood | {whole.time} steps x {whole.latitude} x {whole.longitude} points |
-| token | {size.time} steps x {size.latitude} x {size.longitude} points |
-| width, blocks | {config.embed_dim(field)}, {network.encoder_blocks} + {network.decoder_blocks} |
+{table}
 
-Files: `{WEIGHTS}` weights, `{CONFIG}` configuration, `{NORMALISATION}` mean and standard deviation,
+Files: `{WEIGHTS}` weights, `{CONFIG}` configuration, `{NORMALISATION}/` mean and standard deviation,
 `{LOG}` training log. Skill: see the report of the experiment. Outside the grid, levels and climate it
 was trained on, nothing is known of its skill. Licence: Apache-2.0; ERA5 contains modified Copernicus
 Climate Change Service information.
 """
+
+
+def _card_of(config: Config, name: str, fields: Sequence[str]) -> str:
+    spec, size = known_field(name), config.token_size(name)
+    vertical = "surface" if spec.surface else f"{config.data.levels.type} levels {config.model_levels(name)}"
+    coupled = [other for other in config.fields[name].coupled if other in fields]
+    return (
+        f"{spec.units}; {vertical}; tokens of {size.time} steps x {size.latitude} x {size.longitude} points; "
+        f"width {config.embed_dim(name)}" + (f"; attends to {', '.join(coupled)}" if coupled else "")
+    )

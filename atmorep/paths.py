@@ -68,7 +68,7 @@ class Paths:
         c = self.config
         return {
             "normalisation": self._normalisation_parts(field),
-            "field": c.fields[field].model_dump(mode="json"),
+            "field": c.fields[field].model_dump(mode="json", exclude={"coupled", "weight"}),
             "network": c.network.model_dump(mode="json"),
             "masking": c.masking.model_dump(mode="json"),
             "loss": c.loss.model_dump(mode="json"),
@@ -76,10 +76,19 @@ class Paths:
             "validation": [p.model_dump(mode="json") for p in c.data.periods.validation],
         }
 
+    @cached_property
+    def _multiformer_parts(self) -> dict[str, Any]:
+        c = self.config
+        return {
+            "fields": {name: self._model_parts(name) for name in c.fields},
+            "coupled": {name: [list(field.coupled), field.weight] for name, field in c.fields.items()},
+            "coupling": c.coupling.model_dump(mode="json"),
+        }
+
     def _evaluation_parts(self, field: str) -> dict[str, Any]:
         c = self.config
         return {
-            "model": self._model_parts(field),
+            "model": self._multiformer_parts if c.coupled else self._model_parts(field),
             "evaluation": c.evaluation.model_dump(mode="json"),
             "test": [p.model_dump(mode="json") for p in c.data.periods.test],
         }
@@ -137,9 +146,18 @@ class Paths:
         """Bundle (a folder) of one field's trained transformer."""
         return self.root / "models" / _identified(field, self._model_parts)
 
-    def training_state(self, field: str) -> Path:
+    @property
+    def multiformer(self) -> Path:
+        """Bundle (a folder) of the coupled fields."""
+        return self.root / "models" / f"multiformer-{identity(self._multiformer_parts)}"
+
+    def scored(self, field: str) -> Path:
+        """Bundle that predicts ``field`` in the end: coupled where there is coupling, else its own."""
+        return self.multiformer if self.config.coupled else self.model(field)
+
+    def training_state(self, bundle: Path) -> Path:
         """Folder of what exact continuation needs; no rule declares it, so that none deletes it."""
-        return self.root / "models/training" / _identified(field, self._model_parts)
+        return bundle.parent / "training" / bundle.name
 
     # -- results -------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 import atmorep
 from atmorep import bundle
 from atmorep.errors import IntegrityError
+from atmorep.model.inputs import Inputs
 from atmorep.paths import Paths
 from atmorep.sampling.batches import NeighbourhoodReader
 from atmorep.sampling.windows import Window
@@ -14,7 +15,7 @@ from atmorep.store.reader import FieldReader
 from atmorep.training.data import neighbourhoods
 
 FILES = {
-    *("model.safetensors", "config.yaml", "normalisation.nc", "training.csv"),
+    *("model.safetensors", "config.yaml", "normalisation/t.nc", "training.csv"),
     *("README.md", "bundle.json"),
 }
 
@@ -24,7 +25,7 @@ def saved(configure, tmp_path):
     """Configuration, model and folder of a bundle of temperature."""
     config = configure()
     torch.manual_seed(1)
-    model = bundle.build(config, "t").eval()
+    model = bundle.build(config, ["t"]).eval()
     save_file(model.state_dict(), tmp_path / "weights")
     (tmp_path / "log").write_text("epoch,train_loss\n1,0.5\n")
     save(tmp_path / "t", config, tmp_path)
@@ -35,10 +36,9 @@ def save(target, config, folder, normalisation=None):
     bundle.save(
         target,
         config,
-        "t",
         weights=folder / "weights",
         log=folder / "log",
-        normalisation=normalisation or Paths(config).normalisation("t"),
+        normalisation={"t": normalisation or Paths(config).normalisation("t")},
     )
 
 
@@ -47,29 +47,31 @@ def predicted(model, config):
     windows = [Window(100, 3, 5)]
     source = reader.normalised(windows)
     with torch.inference_mode():
-        return model(source, reader.info(windows), torch.zeros(source.shape[:-1], dtype=torch.bool))
+        blank = torch.zeros(source.shape[:-1], dtype=torch.bool)
+        return model({"t": Inputs(source, reader.info(windows), blank)})["t"]
 
 
 def test_what_is_loaded_predicts_what_was_saved(saved):
     config, model, folder = saved
     loaded = atmorep.load(folder)
-    assert (loaded.field, loaded.config) == ("t", config)
+    assert (loaded.fields, loaded.config) == (("t",), config)
     assert not loaded.model.training
     assert torch.equal(predicted(loaded.model, config), predicted(model, config))
-    assert loaded.normalisation.mean.shape[:2] == (12, len(config.model_levels("t")))
+    assert loaded.normalisation["t"].mean.shape[:2] == (12, len(config.model_levels("t")))
 
 
 def test_it_holds_all_that_is_needed_and_nothing_pickled(saved):
     _, _, folder = saved
-    assert {path.name for path in folder.iterdir()} == FILES
-    assert all(not path.read_bytes().startswith((b"PK", b"\x80")) for path in folder.iterdir())
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(folder)) for path in files} == FILES
+    assert all(not path.read_bytes().startswith((b"PK", b"\x80")) for path in files)
     card = (folder / "README.md").read_text()
     for fact in ("temperature", "2001-01-25 to 2001-02-15", "(105, 137)", "90.0 to -90.0 N", "every 6 h"):
         assert fact in card
     assert "simulated" not in card
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "normalisation.nc", "bundle.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "normalisation/t.nc", "bundle.json"])
 def test_a_bundle_that_lacks_a_file_is_refused(saved, name):
     _, _, folder = saved
     (folder / name).unlink()
@@ -86,7 +88,7 @@ def test_truncated_weights_are_refused(saved, kept):
         atmorep.load(folder)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "normalisation.nc"])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "normalisation/t.nc"])
 def test_one_altered_byte_is_noticed(saved, name):
     _, _, folder = saved
     content = bytearray((folder / name).read_bytes())
@@ -109,19 +111,24 @@ def test_weights_of_another_configuration_are_refused(configure, saved, tmp_path
 def test_a_bundle_of_another_form_is_refused(saved):
     _, _, folder = saved
     manifest = folder / "bundle.json"
-    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(IntegrityError, match="format 2 is not 1"):
+    manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(IntegrityError, match="format 1 is not 2"):
         atmorep.load(folder)
+
+
+def contents(folder):
+    """All files below a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_a_bundle_that_cannot_be_completed_leaves_the_old_one_as_it_was(saved, tmp_path):
     config, _, folder = saved
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = contents(folder)
     with pytest.raises(FileNotFoundError):
         save(folder, config, tmp_path, normalisation=tmp_path / "absent.nc")
     with pytest.raises(FileNotFoundError):
         save(tmp_path / "new/t", config, tmp_path, normalisation=tmp_path / "absent.nc")
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert contents(folder) == before
     assert list((tmp_path / "new").iterdir()) == []
     assert {p.name for p in tmp_path.iterdir()} == {"t", "new", "weights", "log", "data"}
 
@@ -130,13 +137,13 @@ def test_a_new_bundle_replaces_the_old_one_whole(saved, tmp_path):
     config, _, folder = saved
     (folder / "left over").touch()
     save(folder, config, tmp_path)
-    assert {path.name for path in folder.iterdir()} == FILES
+    assert set(contents(folder)) == FILES
 
 
 def test_the_normalisation_in_the_bundle_is_that_of_the_store(saved):
     config, _, folder = saved
     reader = neighbourhoods(config, "t")
-    normalisation = type(reader.normalisation).load(folder / "normalisation.nc", reader.reader.levels)
+    normalisation = type(reader.normalisation).load(folder / "normalisation/t.nc", reader.reader.levels)
     own = NeighbourhoodReader(config, "t", FieldReader(config, "t"), normalisation)
     windows = [Window(100, 3, 5), Window(170, 0, 30)]
     assert torch.equal(own.normalised(windows), reader.normalised(windows))

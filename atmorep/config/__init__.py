@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from atmorep.config.base import Section, identity
+from atmorep.config.coupling import Coupling
 from atmorep.config.data import Data, GridConfig, Levels, Period, Periods
 from atmorep.config.loss import Loss
 from atmorep.config.network import Extent, FieldConfig, Masking, Network
@@ -21,6 +22,7 @@ from atmorep.fields import field as known_field
 __all__ = [
     "CdsSource",
     "Config",
+    "Coupling",
     "Data",
     "Evaluation",
     "Extent",
@@ -61,6 +63,8 @@ class Config(Section):
     """What is minimised."""
     training: Training = Training()
     """Optimiser and schedule."""
+    coupling: Coupling = Coupling()
+    """How coupled fields are trained together."""
     evaluation: Evaluation
     """What is scored."""
 
@@ -85,7 +89,16 @@ class Config(Section):
                         f"{list(self.data.levels.values)}; add it there or remove it here"
                     )
             self._check_tokens(name)
+            self._check_coupling(name)
         return self
+
+    def _check_coupling(self, name: str) -> None:
+        for other in self.fields[name].coupled:
+            if other == name or other not in self.fields:
+                why = "is the field itself" if other == name else "is not declared"
+                raise ValueError(
+                    f"fields.{name}.coupled: {other} {why}; name others of the fields {list(self.fields)}"
+                )
 
     def _check_tokens(self, name: str) -> None:
         if self.embed_dim(name) % (2 * self.network.heads):
@@ -154,6 +167,11 @@ class Config(Section):
                         f"keeps a visible token of {token} h"
                     )
         return self
+
+    @property
+    def coupled(self) -> bool:
+        """Whether the fields form a Multiformer."""
+        return any(field.coupled for field in self.fields.values())
 
     def token_size(self, name: str) -> Extent:
         """Grid points a token of field ``name``."""

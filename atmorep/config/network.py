@@ -36,6 +36,8 @@ class FieldConfig(Section):
     """Monthly mean and standard deviation per level, or per level and grid point."""
     embed_dim: int | None = Field(default=None, ge=8)
     """Width of this field's transformer, where it differs from ``network.embed_dim``."""
+    coupled: tuple[str, ...] = ()
+    """Fields whose tokens this one attends to; where no field names any, each stays alone."""
     weight: float = Field(default=1.0, gt=0)
     """Share of the field in the loss of fields that are trained together, over the sum of all of theirs."""
 
@@ -67,6 +69,11 @@ class Network(Section):
     """Members of the tail ensemble."""
     qk_norm: bool = False
     """Layer norm on queries and keys of the encoder."""
+    coupling_heads: int = Field(default=1, ge=1)
+    """Attention heads a block for each coupled field, besides ``heads``."""
+    encoder_tokens: Literal["all", "visible"] = "all"
+    """``all``: the encoder processes blank tokens too, as published. ``visible``: blank tokens join in the
+    decoder, which makes the encoder cheaper by their share or more."""
     first_guess: Literal["none", "temporal"] = "none"
     """``none``: the tails predict the state, as published. ``temporal``: they predict the departure
     from the linear interpolation in time of the visible tokens at the same place."""

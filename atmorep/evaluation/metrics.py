@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
@@ -35,7 +36,7 @@ Scored = tuple[Array, Array]
 
 
 def table(
-    task: str, field: str, means: xr.Dataset, members: int, weights: NDArray[np.float64]
+    task: str, field: str, means: xr.Dataset, members: Mapping[str, int], weights: NDArray[np.float64]
 ) -> pd.DataFrame:
     """Return the metrics of all models of a task, tidy; what is not defined has no row.
 
@@ -43,11 +44,11 @@ def table(
         task: its name.
         field: ERA5 short name.
         means: statistics per initial time (model, region, init_time, lead_time, level).
-        members: size of the model's ensemble.
+        members: sizes of the ensembles by model; 1 where a model is not named.
         weights: resamples of the initial times (sample, init_time), the same for all models.
     """
     scored = {
-        str(model): _metrics(means.sel(model=model), members if model == "atmorep" else 1, weights)
+        str(model): _metrics(means.sel(model=model), members.get(str(model), 1), weights)
         for model in means.model.values
     }
     ours = scored["atmorep"]

@@ -54,7 +54,7 @@ def _describe(evaluation: Evaluation, dataset: xr.Dataset, title: str) -> xr.Dat
     return dataset.assign_attrs(
         Conventions="CF-1.11",
         title=f"{title} of {known_field(evaluation.field).long_name.replace('_', ' ')}{simulated}",
-        source=f"AtmoRep {__version__}, {Paths(evaluation.config).model(evaluation.field)}",
+        source=f"AtmoRep {__version__}, {Paths(evaluation.config).scored(evaluation.field)}",
     )
 
 

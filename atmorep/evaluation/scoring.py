@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -58,6 +58,7 @@ class Evaluation:
         predictor: the model.
         reader: the truth.
         climatology: of the months of the test periods.
+        rivals: other models of the field, by name, that are scored as baselines are.
     """
 
     config: Config
@@ -65,6 +66,7 @@ class Evaluation:
     predictor: Predictor
     reader: FieldReader
     climatology: Climatology
+    rivals: Mapping[str, Predictor]
 
     @cached_property
     def tiles(self) -> list[Tile]:
@@ -101,31 +103,41 @@ class Evaluation:
         size = self.config.evaluation.batch_size
         for start in range(0, len(todo), size):
             batch = todo[start : start + size]
-            masks = np.stack([self._mask(task, *place) for place in batch])
-            members = self.predictor.predict([self._window(*place) for place in batch], masks)
-            self._check(task, members, batch[0][0])
-            for (initial, number), mask, ensemble in zip(batch, masks, members, strict=True):
-                yield self._piece(task, initial, self.tiles[number], mask, ensemble)
+            windows = [self._window(*place) for place in batch]
+            masks = {f: np.stack([self._mask(task, f, *p) for p in batch]) for f in self.predictor.fields}
+            members = {
+                name: model.predict(windows, {f: masks[f] for f in model.fields})
+                for name, model in self.models.items()
+            }
+            self._check(task, members["atmorep"], batch[0][0])
+            for n, (initial, number) in enumerate(batch):
+                ensembles = {name: several[n] for name, several in members.items()}
+                yield self._piece(task, initial, self.tiles[number], masks[self.field][n], ensembles)
+
+    @property
+    def models(self) -> dict[str, Predictor]:
+        """The model and its rivals, by name."""
+        return {"atmorep": self.predictor, **self.rivals}
 
     def _window(self, initial: int, number: int) -> Window:
         return Window(self.starts[initial], self.tiles[number].row, self.tiles[number].column)
 
-    def _mask(self, task: Task, initial: int, number: int) -> Mask:
-        """Hidden tokens: a function of seed, initial time and place."""
+    def _mask(self, task: Task, field: str, initial: int, number: int) -> Mask:
+        """Hidden tokens of a field: a function of seed, field, initial time and place."""
         hours = int(self.initial_times(task)[initial].astype(np.int64)) % 2**32
-        tokens = (len(self.predictor.levels), *self.config.tokens(self.field).shape)
-        rng = sample_generator("evaluate", self.config.evaluation.seed, hours, number)
+        tokens = (len(self.config.model_levels(field)), *self.config.tokens(field).shape)
+        rng = sample_generator(f"evaluate {field}", self.config.evaluation.seed, hours, number)
         return task.strategy.select(tokens, rng)
 
     def _check(self, task: Task, members: Array, initial: int) -> None:
         if not np.isfinite(members).all():
             raise DataError(
-                f"{Paths(self.config).model(self.field)}: the model of {self.field} predicts values that are "
-                f"not finite ({task.name}, initial time {self.initial_times(task)[initial]} or after); see "
-                "its training.csv, lower training.lr_max and train again"
+                f"{Paths(self.config).scored(self.field)}: the model of {self.field} predicts values that "
+                f"are not finite ({task.name}, initial time {self.initial_times(task)[initial]} or after); "
+                "see its training.csv, lower training.lr_max and train again"
             )
 
-    def _piece(self, task: Task, initial: int, tile: Tile, mask: Mask, members: Array) -> Piece:
+    def _piece(self, task: Task, initial: int, tile: Tile, mask: Mask, members: Mapping[str, Array]) -> Piece:
         start, steps = self.starts[initial], list(task.steps)
         rows, columns = tile.rows, tile.columns
         values = self.reader.read(
@@ -139,7 +151,7 @@ class Evaluation:
         hidden = to_points(mask, self.predictor.token)[..., *tile.inner]
         times = self.reader.axis.times(start, start + self.predictor.steps)
         climatology = self.climatology.at(times, rows, columns)
-        predictions = {"atmorep": members[..., *tile.inner][:, steps]}
+        predictions = {name: m[..., *tile.inner][:, steps] for name, m in members.items()}
         for name in task.baselines:
             predictions[name] = BASELINES[name](values, hidden, climatology)[None, steps]
         return Piece(initial, tile, values[steps], predictions, climatology[steps], hidden[steps])
@@ -155,15 +167,15 @@ class Scores:
 
     Attributes:
         task: the task.
+        models: what is scored, the model first.
         weight: sum of the area weights of scored points (region, initial, lead, level).
         totals: weighted sums (model, statistic, region, initial, lead, level).
     """
 
-    def __init__(self, task: Task, grid: Grid, initials: int, levels: int) -> None:
-        self.task = task
+    def __init__(self, task: Task, models: Sequence[str], grid: Grid, initials: int, levels: int) -> None:
+        self.task, self.models = task, tuple(models)
         self._regions = regions(grid)
         self._lead = np.array([[s in steps for s in task.steps] for _, steps in task.leads], float)
-        self.models = ("atmorep", *task.baselines)
         shape = (len(self._regions), initials, len(task.leads), levels)
         self.weight = np.zeros(shape)
         self.totals = np.zeros((len(self.models), len(STATISTICS), *shape))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,16 +36,25 @@ def evaluate(config: Config, field: str) -> None:
             values that are not finite.
         IntegrityError: if the model or the store is not there.
     """
-    score(config, field, Predictor.load(config, field), FieldReader(config, field))
+    paths = Paths(config)
+    model = Predictor.load(config, field, paths.scored(field))
+    rivals = {"single": Predictor.load(config, field, paths.model(field))} if config.coupled else {}
+    score(config, field, model, FieldReader(config, field), rivals)
 
 
-def score(config: Config, field: str, predictor: Predictor, reader: FieldReader) -> None:
-    """Score ``predictor`` against ``reader``; see :func:`evaluate`."""
+def score(
+    config: Config,
+    field: str,
+    predictor: Predictor,
+    reader: FieldReader,
+    rivals: Mapping[str, Predictor] | None = None,
+) -> None:
+    """Score ``predictor`` and its rivals against ``reader``; see :func:`evaluate`."""
     with written_aside(Paths(config).evaluation(field)) as folder:
         folder.mkdir()
         with TemporaryDirectory(dir=folder) as scratch:
             means = climatology.compute(config, field, reader, Path(scratch) / "climatology.npy")
-            _score(Evaluation(config, field, predictor, reader, means), folder)
+            _score(Evaluation(config, field, predictor, reader, means, rivals or {}), folder)
 
 
 def _score(evaluation: Evaluation, folder: Path) -> None:
@@ -71,7 +80,8 @@ def _score(evaluation: Evaluation, folder: Path) -> None:
 def _task(evaluation: Evaluation, task: Task, folder: Path) -> xr.Dataset:
     """Score all initial times of one task and keep its predictions; returns the means per initial time."""
     levels = evaluation.predictor.levels
-    scores = Scores(task, evaluation.reader.grid, len(evaluation.starts), len(levels))
+    models = (*evaluation.models, *task.baselines)
+    scores = Scores(task, models, evaluation.reader.grid, len(evaluation.starts), len(levels))
     for piece in _kept(evaluation, task, folder):
         scores.add(piece)
     return scores.means(evaluation.initial_times(task), levels)
@@ -99,4 +109,5 @@ def _table(evaluation: Evaluation, task: Task, means: xr.Dataset) -> pd.DataFram
         settings.bootstrap_samples,
         np.random.default_rng(settings.seed),
     )
-    return table(task.name, evaluation.field, means, evaluation.predictor.tails, weights)
+    members = {name: model.tails for name, model in evaluation.models.items()}
+    return table(task.name, evaluation.field, means, members, weights)

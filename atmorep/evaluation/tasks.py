@@ -48,20 +48,23 @@ class Task:
 
 @dataclass(frozen=True)
 class Times:
-    """Hides the same token steps always, at all places and levels.
+    """Hides the same steps always, at all places and levels, whatever the token size of a field.
 
     Attributes:
-        first: first hidden token step.
-        stop: first token step that is visible again.
+        first: first hidden step of the neighbourhood.
+        stop: first step after it that is visible again.
+        steps: steps of the neighbourhood.
     """
 
     first: int
     stop: int
+    steps: int
 
     def select(self, tokens: TokenGrid, rng: np.random.Generator) -> Mask:
-        """Select the steps; nothing is drawn."""
+        """Select all tokens that hold a hidden step; nothing is drawn."""
+        size = self.steps // tokens[1]
         mask = np.zeros(tokens, bool)
-        mask[:, self.first : self.stop] = True
+        mask[:, self.first // size : -(-self.stop // size)] = True
         return mask
 
 
@@ -95,10 +98,10 @@ def forecast(config: Config, field: str) -> Task:
     """
     token, step, tokens = config.token_size(field).time, config.data.time_step, config.tokens(field).time
     leads = sorted(set(config.evaluation.lead_hours))
-    first = tokens + -leads[-1] // (token * step)
-    initial = first * token - 1
+    initial = (tokens + -leads[-1] // (token * step)) * token - 1
     scored = tuple((hours, (initial + hours // step,)) for hours in leads)
-    return Task("forecast", initial, scored, Times(first, tokens), ("persistence", "climatology"), saved=True)
+    hidden = Times(initial + 1, tokens * token, tokens * token)
+    return Task("forecast", initial, scored, hidden, ("persistence", "climatology"), saved=True)
 
 
 def temporal_interpolation(config: Config, field: str) -> Task:
@@ -108,11 +111,12 @@ def temporal_interpolation(config: Config, field: str) -> Task:
     initial time.
     """
     token, step = config.token_size(field).time, config.data.time_step
-    middle = config.tokens(field).time // 2
-    initial = middle * token - 1
+    tokens = config.tokens(field).time
+    initial = tokens // 2 * token - 1
     scored = tuple((k * step, (initial + k,)) for k in range(1, token + 1))
+    hidden = Times(initial + 1, initial + 1 + token, tokens * token)
     names = ("linear", "persistence", "climatology")
-    return Task("temporal_interpolation", initial, scored, Times(middle, middle + 1), names, saved=True)
+    return Task("temporal_interpolation", initial, scored, hidden, names, saved=True)
 
 
 TASKS: tuple[tuple[Callable[[Config, str], Task], int], ...] = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from atmorep import bundle
 from atmorep.config import Config
-from atmorep.model.field_transformer import FieldTransformer
-from atmorep.paths import Paths
+from atmorep.errors import IntegrityError
+from atmorep.model.inputs import Inputs
+from atmorep.model.multiformer import Multiformer
 from atmorep.sampling.batches import NeighbourhoodReader
 from atmorep.sampling.tokens import detokenise
 from atmorep.sampling.windows import Window
@@ -20,54 +22,77 @@ from atmorep.transforms import inverse
 
 
 class Predictor:
-    """One field's trained transformer and where it reads.
+    """A trained model, and where it reads the fields it looks at, to predict one of them.
 
     Attributes:
-        neighbourhoods: reads normalised neighbourhoods and their token information.
+        fields: all fields of the model, ERA5 short names.
+        field: the one that is predicted.
+        neighbourhoods: for each field, reads normalised neighbourhoods and their token information.
         levels: levels predicted; (0,) at the surface.
         tails: members.
         steps, rows, columns: grid points of a neighbourhood.
         token: grid points a token in (time, latitude, longitude).
     """
 
-    def __init__(self, model: FieldTransformer, neighbourhoods: NeighbourhoodReader, tails: int) -> None:
+    def __init__(
+        self, model: Multiformer, neighbourhoods: Mapping[str, NeighbourhoodReader], field: str, tails: int
+    ) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.to(self.device)
-        self.neighbourhoods = neighbourhoods
-        self.levels = neighbourhoods.reader.levels
+        self.neighbourhoods, self.field, self.fields = neighbourhoods, field, tuple(neighbourhoods)
         self.tails = tails
-        self.steps, self.rows, self.columns = neighbourhoods.extent.shape
-        self.token = neighbourhoods.token_size
+        own = neighbourhoods[field]
+        self.levels, self.token = own.reader.levels, own.token_size
+        self.steps, self.rows, self.columns = own.extent.shape
 
     @classmethod
-    def load(cls, config: Config, field: str) -> Predictor:
-        """Open the bundle of ``field`` and the store of ``config``.
+    def load(cls, config: Config, field: str, folder: Path) -> Predictor:
+        """Open a bundle and the store of ``config``.
+
+        Args:
+            config: of the experiment.
+            field: what is predicted, ERA5 short name.
+            folder: the bundle.
 
         Raises:
-            IntegrityError: if the bundle is incomplete or damaged.
+            IntegrityError: if the bundle is incomplete or damaged, or does not know ``field``.
         """
-        trained = bundle.load(Paths(config).model(field))
-        store = FieldReader(config, field)
-        reader = NeighbourhoodReader(trained.config, field, store, trained.normalisation)
-        return cls(trained.model, reader, trained.config.network.tails)
+        trained = bundle.load(folder)
+        if field not in trained.fields:
+            raise IntegrityError(
+                f"{folder}: knows {', '.join(trained.fields)}, not {field}; train it with {field}"
+            )
+        neighbourhoods = {
+            name: NeighbourhoodReader(
+                trained.config, name, FieldReader(config, name), trained.normalisation[name]
+            )
+            for name in trained.fields
+        }
+        return cls(trained.model, neighbourhoods, field, trained.config.network.tails)
 
     @torch.inference_mode()
-    def predict(self, windows: Sequence[Window], hidden: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def predict(
+        self, windows: Sequence[Window], hidden: Mapping[str, NDArray[np.bool_]]
+    ) -> NDArray[np.float32]:
         """Predict all tokens of ``windows`` without looking at the hidden ones.
 
         Args:
             windows: neighbourhoods, B of them.
-            hidden: (B, L, K, I, J), True where a token is withheld.
+            hidden: for each field of the model (B, L, K, I, J), True where a token is withheld.
 
         Returns:
             Members (B, M, T, L, H, W) in physical units.
         """
-        source = self.neighbourhoods.normalised(windows)
-        blank = torch.from_numpy(hidden)
-        source[blank] = 0
-        inputs = (x.to(self.device) for x in (source, self.neighbourhoods.info(windows), blank))
-        members = self.model(*inputs).float().cpu().movedim(-2, 1)  # B M L K I J V
+        inputs = {name: self._inputs(name, windows, hidden[name]) for name in self.fields}
+        predicted = self.model(inputs, [self.field])[self.field]
+        members = predicted.float().cpu().movedim(-2, 1)  # B M L K I J V
         values = detokenise(members.flatten(0, 1), self.token).unflatten(0, members.shape[:2]).numpy()
-        mean, std = self.neighbourhoods.scales(windows)
-        physical = inverse(self.neighbourhoods.field, values * std[:, None] + mean[:, None])
+        mean, std = self.neighbourhoods[self.field].scales(windows)
+        physical = inverse(self.field, values * std[:, None] + mean[:, None])
         return physical.swapaxes(2, 3)
+
+    def _inputs(self, field: str, windows: Sequence[Window], hidden: NDArray[np.bool_]) -> Inputs:
+        reader = self.neighbourhoods[field]
+        source, blank = reader.normalised(windows), torch.from_numpy(hidden)
+        source[blank] = 0
+        return Inputs(*(x.to(self.device) for x in (source, reader.info(windows), blank)))

@@ -1,13 +1,17 @@
 """Attention of the AtmoRep transformer on plain ``scaled_dot_product_attention``.
 
-Shapes: B batch, N tokens of this field, P tokens attended to, D width, A heads.
+Shapes: B batch, N tokens of this field, P tokens attended to, D width, A heads, d width of a head.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+
+from atmorep.model.inputs import Tokens
 
 
 def _split(x: Tensor, heads: int) -> Tensor:
@@ -15,35 +19,106 @@ def _split(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def _join(x: Tensor) -> Tensor:
-    """(B, A, N, d) to (B, N, A·d)."""
-    return x.transpose(1, 2).flatten(2)
+class Attend(nn.Module):
+    """σ(Q Kᵀ / √d) V. A module, so that a hook on it sees the queries and keys of every head."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, present: Tensor | None) -> Tensor:
+        """Attend.
+
+        Args:
+            q: (B, A, N, d).
+            k: (B, A, P, d).
+            v: (B, A, P, d).
+            present: (B, P), False where a key is none; None where all are there.
+
+        Returns:
+            Heads side by side (B, N, A·d).
+        """
+        mask = None if present is None else present[:, None, None, :]
+        return scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
-class SelfAttention(nn.Module):
-    """Dense space-time self-attention with residual: x + proj(σ(Q Kᵀ)V) of the normed x.
+def _head_norm(width: int, qk_norm: bool) -> nn.Module:
+    return nn.LayerNorm(width, elementwise_affine=False) if qk_norm else nn.Identity()
+
+
+class CrossAttention(nn.Module):
+    """Heads of one field that attend to the tokens of another: σ(Q Kᵀ)V with queries of the former.
+
+    Their projection into the field's latent space starts at zero: a field that is coupled predicts what it
+    predicted alone, until the coupling is trained.
+
+    Args:
+        dim: width D of the field that attends.
+        other_dim: width of the other field.
+        heads: heads A.
+        width: width d of a head.
+        qk_norm: layer norm (no affine) on the keys; queries have none, as published.
+    """
+
+    def __init__(self, dim: int, other_dim: int, heads: int, width: int, qk_norm: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(other_dim, elementwise_affine=False)
+        self.q = nn.Linear(dim, heads * width, bias=False)
+        self.kv = nn.Linear(other_dim, 2 * heads * width, bias=False)
+        self.key_norm = _head_norm(width, qk_norm)
+        self.attend = Attend()
+        self.out = nn.Linear(heads * width, dim, bias=False)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, normed: Tensor, other: Tokens) -> Tensor:
+        """Normed tokens (B, N, D) and the other field's (B, P, D') to a summand (B, N, D)."""
+        k, v = (_split(y, self.heads) for y in self.kv(self.norm(other.values)).chunk(2, dim=-1))
+        y = self.attend(_split(self.q(normed), self.heads), self.key_norm(k), v, other.present)
+        summand: Tensor = self.out(y)
+        return summand
+
+
+class EncoderAttention(nn.Module):
+    """Dense space-time self-attention, and cross-attention to the coupled fields, with residual.
+
+    x + proj(σ(Q Kᵀ)V) + Σ_μ proj_μ(σ(Q_μ K_μᵀ)V_μ) of the normed x (Lessig et al. 2023, section 3.3). The
+    released code concatenates all heads before one projection, which is the same sum.
 
     Args:
         dim: width D.
-        heads: heads A.
+        heads: heads A of the self-attention.
         dropout: dropout rate of the projected output.
         qk_norm: layer norm (no affine) on queries and keys.
+        others: widths of the coupled fields by name.
+        coupling_heads: heads a coupled field.
     """
 
-    def __init__(self, dim: int, heads: int, dropout: float, qk_norm: bool) -> None:
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        dropout: float,
+        qk_norm: bool,
+        others: Mapping[str, int],
+        coupling_heads: int,
+    ) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, width = heads, dim // heads
         self.norm = nn.LayerNorm(dim, elementwise_affine=False)
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.head_norm = nn.LayerNorm(dim // heads, elementwise_affine=False) if qk_norm else nn.Identity()
+        self.head_norm = _head_norm(width, qk_norm)
+        self.attend = Attend()
         self.out = nn.Linear(dim, dim, bias=False)
         self.dropout = nn.Dropout(dropout)
+        self.cross = nn.ModuleDict(
+            {name: CrossAttention(dim, d, coupling_heads, width, qk_norm) for name, d in others.items()}
+        )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
-        q, k, v = (_split(y, self.heads) for y in self.qkv(self.norm(x)).chunk(3, dim=-1))
-        y = scaled_dot_product_attention(self.head_norm(q), self.head_norm(k), v)
-        return x + self.dropout(self.out(_join(y)))
+    def forward(self, x: Tokens, others: Mapping[str, Tokens]) -> Tensor:
+        """The field's tokens (B, N, D) and those of the coupled fields to (B, N, D)."""
+        normed = self.norm(x.values)
+        q, k, v = (_split(y, self.heads) for y in self.qkv(normed).chunk(3, dim=-1))
+        y = self.out(self.attend(self.head_norm(q), self.head_norm(k), v, x.present))
+        for name, cross in self.cross.items():
+            y = y + cross(normed, others[name])
+        return x.values + self.dropout(y)
 
 
 class DecoderAttention(nn.Module):
@@ -65,16 +140,17 @@ class DecoderAttention(nn.Module):
         self.cross_kv = nn.Linear(dim, 2 * half, bias=False)
         self.q_norm = nn.LayerNorm(dim // heads)
         self.k_norm = nn.LayerNorm(dim // heads)
+        self.attend, self.attend_encoder = Attend(), Attend()
         self.out = nn.Linear(dim, dim, bias=False)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, encoded: Tensor) -> Tensor:
+    def forward(self, x: Tensor, encoded: Tokens) -> Tensor:
         """(B, N, D) and the encoder block's (B, P, D) to (B, N, D)."""
-        y, other = self.norm(x), self.encoder_norm(encoded)
-        own = self._attend(*self.qkv(y).chunk(3, dim=-1))
-        cross = self._attend(self.cross_q(y), *self.cross_kv(other).chunk(2, dim=-1))
-        return x + self.dropout(self.out(torch.cat([own, cross], dim=-1)))
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        q, k, v = (_split(y, self.heads) for y in (q, k, v))
-        return _join(scaled_dot_product_attention(self.q_norm(q), self.k_norm(k), v))
+        normed = self.norm(x)
+        q, k, v = (_split(y, self.heads) for y in self.qkv(normed).chunk(3, dim=-1))
+        own = self.attend(self.q_norm(q), self.k_norm(k), v, None)
+        other_q = _split(self.cross_q(normed), self.heads)
+        kv = self.cross_kv(self.encoder_norm(encoded.values)).chunk(2, dim=-1)
+        other_k, other_v = (_split(y, self.heads) for y in kv)
+        other = self.attend_encoder(self.q_norm(other_q), self.k_norm(other_k), other_v, encoded.present)
+        return x + self.dropout(self.out(torch.cat([own, other], dim=-1)))

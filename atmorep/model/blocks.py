@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from atmorep.config.network import Network
-from atmorep.model.attention import DecoderAttention, SelfAttention
+from atmorep.model.attention import DecoderAttention, EncoderAttention
+from atmorep.model.inputs import Tokens
 
 
 class Perceptron(nn.Module):
@@ -35,17 +38,24 @@ class Perceptron(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Self-attention and perceptron."""
+    """Self-attention with cross-attention to the coupled fields, and perceptron.
 
-    def __init__(self, dim: int, config: Network) -> None:
+    Args:
+        dim: width D.
+        config: the network section of the configuration.
+        others: widths of the coupled fields by name.
+    """
+
+    def __init__(self, dim: int, config: Network, others: Mapping[str, int]) -> None:
         super().__init__()
-        self.attention = SelfAttention(dim, config.heads, config.dropout, config.qk_norm)
+        self.attention = EncoderAttention(
+            dim, config.heads, config.dropout, config.qk_norm, others, config.coupling_heads
+        )
         self.mlp = Perceptron(dim, config)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
-        y: Tensor = self.mlp(self.attention(x))
-        return y
+    def forward(self, x: Tokens, others: Mapping[str, Tokens]) -> Tokens:
+        """The field's tokens (B, N, D) and those of the coupled fields to (B, N, D)."""
+        return x._replace(values=self.mlp(self.attention(x, others)))
 
 
 class DecoderBlock(nn.Module):
@@ -56,7 +66,7 @@ class DecoderBlock(nn.Module):
         self.attention = DecoderAttention(dim, config.heads, config.dropout)
         self.mlp = Perceptron(dim, config)
 
-    def forward(self, x: Tensor, encoded: Tensor) -> Tensor:
+    def forward(self, x: Tensor, encoded: Tokens) -> Tensor:
         """(B, N, D) and the encoder block's (B, P, D) to (B, N, D)."""
         y: Tensor = self.mlp(self.attention(x, encoded))
         return y

@@ -1,8 +1,14 @@
-"""One field's transformer: the unit that is pretrained alone (Lessig et al. 2023, arXiv 2308.13280)."""
+"""One field's transformer: embedding, encoder, decoder in U-Net order, tail ensemble.
+
+Fields run in step in :class:`atmorep.model.multiformer.Multiformer`, also where there is only one
+(Lessig et al. 2023, arXiv 2308.13280).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +16,7 @@ from torch import Tensor, nn
 from atmorep.config.network import Network
 from atmorep.model.blocks import DecoderBlock, EncoderBlock
 from atmorep.model.embedding import Embedding, TokenShape
+from atmorep.model.inputs import Inputs, Tokens
 from atmorep.model.tail import TailEnsemble
 from atmorep.sampling.info import FEATURES
 from atmorep.sampling.tokens import Size, interpolate_in_time
@@ -33,6 +40,22 @@ class FieldShape:
     dim: int
 
 
+class Embedded(NamedTuple):
+    """A field's tokens on their way into the encoder.
+
+    Attributes:
+        tokens: all tokens (B, N, D).
+        entering: those the encoder processes.
+        order: (B, P), number of each entering token; None where all enter.
+        guess: (B, L, K, I, J, V) that the tails' output is added to; None without a first guess.
+    """
+
+    tokens: Tensor
+    entering: Tokens
+    order: Tensor | None
+    guess: Tensor | None
+
+
 class FirstGuess(nn.Module):
     """Fills blank tokens by interpolation in time and tells the transformer how far it reached.
 
@@ -52,48 +75,84 @@ class FirstGuess(nn.Module):
 
 
 class FieldTransformer(nn.Module):
-    """p(y | x, α) of one field: embedding, encoder, decoder in U-Net order, tail ensemble.
+    """The part of the Multiformer that is one field's; its blocks attend to the coupled fields.
 
     Args:
         shape: shapes of the field.
         config: the network section of the configuration.
+        others: widths of the coupled fields by name.
     """
 
-    def __init__(self, shape: FieldShape, config: Network) -> None:
+    def __init__(self, shape: FieldShape, config: Network, others: Mapping[str, int]) -> None:
         super().__init__()
         volume = shape.token_size[0] * shape.token_size[1] * shape.token_size[2]
+        self.coupled = tuple(others)
+        self.visible_only = config.encoder_tokens == "visible"
         self.embedding = Embedding(volume, FEATURES, shape.dim, config.info_dim, shape.tokens)
-        self.encoder = nn.ModuleList(EncoderBlock(shape.dim, config) for _ in range(config.encoder_blocks))
+        self.encoder = nn.ModuleList(
+            EncoderBlock(shape.dim, config, others) for _ in range(config.encoder_blocks)
+        )
         self.decoder = nn.ModuleList(DecoderBlock(shape.dim, config) for _ in range(config.decoder_blocks))
         gain = 1.0 if config.first_guess == "none" else DEPARTURE_GAIN
         self.tail = TailEnsemble(shape.dim, volume, config.tails, gain)
         self.guess = FirstGuess(shape) if config.first_guess == "temporal" else None
 
-    def forward(self, source: Tensor, info: Tensor, blank: Tensor) -> Tensor:
-        """Predict every token.
+    def embed(self, inputs: Inputs) -> Embedded:
+        """Embed a field's tokens, blank ones filled by the first guess where there is one."""
+        info, blank, filled = inputs.info.flatten(1, 4), inputs.blank, None
+        if self.guess is None:
+            x = self.embedding(inputs.source.flatten(1, 4), info)
+        else:
+            filled, hint = self.guess(inputs.source, blank)
+            x = self.embedding(filled.flatten(1, 4), info) + hint
+        if not self.visible_only:
+            return Embedded(x, Tokens(x), None, filled)
+        order, present = _visible_first(blank.flatten(1))
+        return Embedded(x, Tokens(_take(x, order), present), order, filled)
+
+    def decode(self, start: Embedded, encoded: Sequence[Tokens], grid: torch.Size) -> Tensor:
+        """Predict all tokens from the outputs of the encoder blocks.
 
         Args:
-            source: normalised tokens (B, L, K, I, J, V), distorted where drawn.
-            info: token information (B, L, K, I, J, F).
-            blank: (B, L, K, I, J), True where a token is withheld (noised and coarsened ones are not).
+            start: what :meth:`embed` returned.
+            encoded: outputs of the encoder blocks, first to last.
+            grid: (L, K, I, J).
 
         Returns:
             Members (B, L, K, I, J, M, V) in normalised units.
         """
-        grid = source.shape[1:5]
-        if self.guess is None:
-            x = self.embedding(source.flatten(1, 4), info.flatten(1, 4))
-            return self.tail(self._transform(x)).unflatten(1, grid)
-        filled, hint = self.guess(source, blank)
-        x = self.embedding(filled.flatten(1, 4), info.flatten(1, 4)) + hint
-        return self.tail(self._transform(x)).unflatten(1, grid) + filled.unsqueeze(-2)
-
-    def _transform(self, x: Tensor) -> Tensor:
-        """Encoder, then decoder blocks that attend to encoder blocks deepest first; (B, N, D)."""
-        encoded = []
-        for block in self.encoder:
-            x = block(x)
-            encoded.append(x)
+        x = encoded[-1].values
+        if start.order is not None:
+            x = _put(start.tokens, start.order, encoded[-1])
         for block, other in zip(self.decoder, reversed(encoded), strict=False):
             x = block(x, other)
-        return x
+        members: Tensor = self.tail(x).unflatten(1, grid)
+        return members if start.guess is None else members + start.guess.unsqueeze(-2)
+
+
+def _visible_first(blank: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Numbers (B, P) of the visible tokens of each sample, filled up to the most visible of the batch.
+
+    Returns:
+        The numbers, and (B, P) False where a number fills up; None where none does.
+    """
+    counts = (~blank).sum(1)
+    most = max(1, int(counts.max()))  # a sample without any token left attends to a blank one
+    order = blank.to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+    if bool((counts == most).all()):
+        return order, None
+    present = torch.arange(most, device=blank.device) < counts.clamp(min=1).unsqueeze(1)
+    return order, present
+
+
+def _take(x: Tensor, order: Tensor) -> Tensor:
+    return x.gather(1, order.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+
+
+def _put(x: Tensor, order: Tensor, tokens: Tokens) -> Tensor:
+    """Return ``x`` (B, N, D) with the present tokens in their places."""
+    index = order.unsqueeze(-1).expand(-1, -1, x.shape[-1])
+    values = tokens.values
+    if tokens.present is not None:
+        values = torch.where(tokens.present.unsqueeze(-1), values, x.gather(1, index))
+    return x.scatter(1, index, values.to(x.dtype))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from atmorep.config import Config
 from atmorep.masking import Scheme, distort, draw_distortion
+from atmorep.model.inputs import Inputs
 from atmorep.sampling.info import token_information
 from atmorep.sampling.tokens import tokenise
 from atmorep.sampling.windows import Window, WindowSampler, sample_generator
@@ -42,6 +43,11 @@ class FieldBatch:
     blank: Tensor
     selected: Tensor
     weight: Tensor
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the model is given."""
+        return Inputs(self.source, self.info, self.blank)
 
     def to(self, device: torch.device) -> FieldBatch:
         """Return the batch on ``device``."""

@@ -32,11 +32,11 @@ def pretrain(config: Config, field: str) -> None:
         DataError: if the store lacks what is needed, or the loss is no longer finite.
     """
     paths = Paths(config)
-    state = paths.training_state(field)
+    state = paths.training_state(paths.model(field))
     state.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.training.seed)
     steps = config.training.samples_per_epoch // config.training.batch_size
-    task = PretrainTask(bundle.build(config, field), config, steps)
+    task = PretrainTask(bundle.build(config, [field]), config, steps)
     resumed = state / STATE
     trainer = _trainer(config, field, state)
     checkpoint = resumed if resumed.exists() else None
@@ -45,10 +45,9 @@ def pretrain(config: Config, field: str) -> None:
         bundle.save(
             paths.model(field),
             config,
-            field,
             weights=state / BEST,
             log=state / LOG,
-            normalisation=paths.normalisation(field),
+            normalisation={field: paths.normalisation(field)},
         )
 
 

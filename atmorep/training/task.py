@@ -17,10 +17,10 @@ from atmorep.training.optimizers import build_optimizer
 
 
 class PretrainTask(L.LightningModule):
-    """Predict the selected tokens of one field.
+    """Predict the selected tokens of all fields of a model.
 
     Args:
-        model: the field's transformer.
+        model: the network.
         config: loss and training sections are used.
         steps_per_epoch: optimiser steps an epoch.
     """
@@ -45,8 +45,8 @@ class PretrainTask(L.LightningModule):
     @staticmethod
     def _members(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Members (B, L, K, I, J, M, V) by field."""
-        ((name, field),) = batch.items()
-        return {name: model(field.source, field.info, field.blank)}
+        predicted: dict[str, Tensor] = model({name: field.inputs for name, field in batch.items()})
+        return predicted
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch."""
@@ -63,11 +63,11 @@ class PretrainTask(L.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         """Log loss and root mean square error of the ensemble mean, in normalised units."""
         members = self._members(self.best_known, batch)
-        ((name, field),) = batch.items()
-        size, points = len(field.source), scored(members[name], field)
-        loss, error = loss_of(members, batch, self.config).total, points.members.mean(1) - points.target
-        self.log("val_loss", loss, batch_size=size, sync_dist=True)
-        self.log("val_mse", error.square().mean(), batch_size=size, sync_dist=True)
+        points = [scored(members[name], field) for name, field in batch.items()]
+        mse = torch.stack([(p.members.mean(1) - p.target).square().mean() for p in points]).mean()
+        size = len(next(iter(batch.values())).source)
+        self.log("val_loss", loss_of(members, batch, self.config).total, batch_size=size, sync_dist=True)
+        self.log("val_mse", mse, batch_size=size, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The configured optimiser, and the schedule by step."""

@@ -71,12 +71,13 @@ class Known:
         self.steps, self.rows, self.columns = whole.shape
         self.levels, self.tails = self.reader.levels, self.config.network.tails
         self.token = self.config.token_size(self.field).shape
+        self.fields = (self.field,)
         self.seen: list[tuple[Any, np.ndarray]] = []
 
-    def predict(self, windows: Any, hidden: np.ndarray) -> np.ndarray:
+    def predict(self, windows: Any, hidden: dict[str, np.ndarray]) -> np.ndarray:
         assert len(windows) <= self.config.evaluation.batch_size
         members = []
-        for window, mask in zip(windows, hidden, strict=True):
+        for window, mask in zip(windows, hidden[self.field], strict=True):
             self.seen.append((window, mask))
             truth = self.reader.read(
                 window.start, self.steps, window.row, self.rows, window.column, self.columns

@@ -19,7 +19,7 @@ from .known import weather
 def untrained(config, field, tmp_path):
     """Save a bundle with random weights and the normalisation of :func:`weather`."""
     torch.manual_seed(0)
-    save_file(bundle.build(config, field).state_dict(), tmp_path / "w.safetensors")
+    save_file(bundle.build(config, [field]).state_dict(), tmp_path / "w.safetensors")
     levels = list(config.store_levels(field))
     constant = {"mean": 283.0, "std": 4.0}
     shape = (12, len(levels))
@@ -31,10 +31,9 @@ def untrained(config, field, tmp_path):
     bundle.save(
         Paths(config).model(field),
         config,
-        field,
         weights=tmp_path / "w.safetensors",
         log=tmp_path / "log.csv",
-        normalisation=tmp_path / "n.nc",
+        normalisation={field: tmp_path / "n.nc"},
     )
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm
 
-from atmorep.model.attention import DecoderAttention, SelfAttention
+from atmorep.model.attention import DecoderAttention, EncoderAttention
+from atmorep.model.inputs import Tokens
 
 DIM, HEADS = 16, 4
 TOLERANCE = 1e-12  # all in float64
@@ -14,9 +15,17 @@ def tokens(number, seed=0):
     return torch.randn(2, number, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def made(kind, *arguments):
+def encoder(qk_norm=False, others=None, coupling_heads=1):
     torch.manual_seed(0)
-    return kind(DIM, HEADS, 0.0, *arguments).double()
+    layer = EncoderAttention(DIM, HEADS, 0.0, qk_norm, others or {}, coupling_heads).double()
+    for cross in layer.cross.values():
+        torch.nn.init.normal_(cross.out.weight)
+    return layer
+
+
+def alone(layer):
+    """Self-attention as a function of a tensor."""
+    return lambda x: layer(Tokens(x), {})
 
 
 def attend(q, k, v):
@@ -31,7 +40,7 @@ def heads(x, number):
 
 @pytest.mark.parametrize("qk_norm", [False, True])
 def test_self_attention_is_its_formula_head_by_head(qk_norm):
-    layer, x = made(SelfAttention, qk_norm), tokens(7)
+    layer, x = encoder(qk_norm), tokens(7)
     q, k, v = (layer_norm(x, (DIM,)) @ w.T for w in layer.qkv.weight.chunk(3))
     parts = []
     for a, b, c in zip(heads(q, HEADS), heads(k, HEADS), heads(v, HEADS), strict=True):
@@ -39,11 +48,38 @@ def test_self_attention_is_its_formula_head_by_head(qk_norm):
             a, b = layer_norm(a, (DIM // HEADS,)), layer_norm(b, (DIM // HEADS,))
         parts.append(attend(a, b, c))
     expected = x + torch.cat(parts, -1) @ layer.out.weight.T
-    assert torch.allclose(layer(x), expected, atol=TOLERANCE)
+    assert torch.allclose(layer(Tokens(x), {}), expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("qk_norm", [False, True])
+@pytest.mark.parametrize("number", [1, 2])
+def test_coupling_heads_attend_to_the_other_field_and_add_up(qk_norm, number):
+    layer, x = encoder(qk_norm, {"v": DIM, "t": 8}, number), tokens(7)
+    others = {"v": tokens(5, seed=1), "t": torch.randn(2, 3, 8, dtype=torch.float64)}
+    expected = layer(Tokens(x), {name: Tokens(torch.zeros_like(o)) for name, o in others.items()})
+    for name, other in others.items():
+        cross, normed = layer.cross[name], layer_norm(other, other.shape[-1:])
+        q = layer_norm(x, (DIM,)) @ cross.q.weight.T
+        k, v = (normed @ w.T for w in cross.kv.weight.chunk(2))
+        parts = []
+        for a, b, c in zip(heads(q, number), heads(k, number), heads(v, number), strict=True):
+            parts.append(attend(a, layer_norm(b, (DIM // HEADS,)) if qk_norm else b, c))
+        expected = expected + torch.cat(parts, -1) @ cross.out.weight.T
+    found = layer(Tokens(x), {name: Tokens(o) for name, o in others.items()})
+    assert torch.allclose(found, expected, atol=TOLERANCE)
+
+
+def test_absent_tokens_are_not_attended_to():
+    layer, x, other = encoder(others={"v": DIM}), tokens(6), tokens(5, seed=1)
+    there, part = torch.tensor([True] * 4 + [False] * 2), torch.tensor([True] * 3 + [False] * 2)
+    found = layer(Tokens(x, there.expand(2, 6)), {"v": Tokens(other, part.expand(2, 5))})
+    expected = layer(Tokens(x[:, :4]), {"v": Tokens(other[:, :3])})
+    assert torch.allclose(found[:, :4], expected, atol=TOLERANCE)
 
 
 def test_half_of_the_decoders_heads_attend_to_the_encoder():
-    layer, x, encoded = made(DecoderAttention), tokens(7), tokens(5, seed=1)
+    torch.manual_seed(0)
+    layer, x, encoded = DecoderAttention(DIM, HEADS, 0.0).double(), tokens(7), tokens(5, seed=1)
     for norm in (layer.q_norm, layer.k_norm):
         norm.weight.data.uniform_(0.5, 1.5)
         norm.bias.data.uniform_(-1, 1)
@@ -56,17 +92,17 @@ def test_half_of_the_decoders_heads_attend_to_the_encoder():
         for a, b, c in zip(*(heads(part, HEADS // 2) for part in triple), strict=True)
     ]
     expected = x + torch.cat(parts, -1) @ layer.out.weight.T
-    assert torch.allclose(layer(x, encoded), expected, atol=TOLERANCE)
+    assert torch.allclose(layer(x, Tokens(encoded)), expected, atol=TOLERANCE)
 
 
 def test_self_attention_knows_no_order():
-    layer, x = made(SelfAttention, False), tokens(9)
+    layer, x = alone(encoder()), tokens(9)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(layer(x)[:, order], layer(x[:, order]), atol=TOLERANCE)
 
 
 def test_every_token_sees_every_other():
-    layer, x = made(SelfAttention, False), tokens(6).requires_grad_()
+    layer, x = alone(encoder()), tokens(6).requires_grad_()
     for n in range(6):
         (gradient,) = torch.autograd.grad(layer(x)[:, n].sum(), x)
         assert (gradient.abs().amax(-1) > 0).all()

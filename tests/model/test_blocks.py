@@ -4,6 +4,7 @@ import torch
 
 from atmorep.config import Network
 from atmorep.model.blocks import DecoderBlock, EncoderBlock, Perceptron
+from atmorep.model.inputs import Tokens
 
 NETWORK = {"embed_dim": 16, "info_dim": 4, "heads": 2, "dropout": 0.0}
 
@@ -20,9 +21,14 @@ def test_the_gelu_of_the_released_code_hardly_lowers_its_input():
 
 def test_blocks_without_output_weights_pass_their_input_on():
     x, encoded = torch.randn(2, 5, 16), torch.randn(2, 5, 16)
-    for kind, arguments in ((EncoderBlock, (x,)), (DecoderBlock, (x, encoded))):
-        block = kind(16, Network(**NETWORK))
+    network = Network(**NETWORK)
+    blocks = (
+        (EncoderBlock(16, network, {}), (Tokens(x), {})),
+        (DecoderBlock(16, network), (x, Tokens(encoded))),
+    )
+    for block, arguments in blocks:
         for last in (block.attention.out, block.mlp.layers[-2]):
             for parameter in last.parameters():
                 torch.nn.init.zeros_(parameter)
-        assert torch.equal(block(*arguments), x)
+        out = block(*arguments)
+        assert torch.equal(out.values if isinstance(out, Tokens) else out, x)

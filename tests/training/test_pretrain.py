@@ -1,6 +1,7 @@
 """Pretraining: what it leaves, exact continuation, and what it refuses."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,10 +50,8 @@ def uninterrupted(configure, request):
 
 
 def forget(config):
-    for folder in (Paths(config).training_state("2t"), Paths(config).model("2t")):
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
+    for folder in (Paths(config).training_state(Paths(config).model("2t")), Paths(config).model("2t")):
+        shutil.rmtree(folder)
 
 
 def test_it_leaves_a_bundle_that_predicts_and_a_log_of_all_epochs(configure, capsys):
@@ -65,9 +64,9 @@ def test_it_leaves_a_bundle_that_predicts_and_a_log_of_all_epochs(configure, cap
     assert log.samples.tolist() == [8, 16, 24]
     assert (log.drop(columns="epoch") > 0).all(axis=None)
     assert log.lr[0] == pytest.approx(config.training.lr_max)  # after one epoch of warm-up
-    predictor = Predictor.load(config, "2t")
-    hidden = np.zeros((1, *predictor.neighbourhoods.tokens), bool)
-    assert np.isfinite(predictor.predict([Window(190, 0, 0)], hidden)).all()
+    predictor = Predictor.load(config, "2t", Paths(config).model("2t"))
+    hidden = np.zeros((1, *predictor.neighbourhoods["2t"].tokens), bool)
+    assert np.isfinite(predictor.predict([Window(190, 0, 0)], {"2t": hidden})).all()
     assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()] == [
         f"2t: epoch {n}/3" for n in (1, 2, 3)
     ]
@@ -88,7 +87,9 @@ def test_the_bundle_holds_the_weights_of_least_validation_loss(configure):
 def test_the_complete_state_is_read_without_unpickling(configure):
     config = configure()
     pretrain(config, "2t")
-    state = torch.load(Paths(config).training_state("2t") / "state.ckpt", weights_only=True)
+    state = torch.load(
+        Paths(config).training_state(Paths(config).model("2t")) / "state.ckpt", weights_only=True
+    )
     assert {"state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch"} <= set(state)
     assert state["epoch"] == 2
     assert state["global_step"] == 6
@@ -110,7 +111,7 @@ def test_after_a_kill_it_goes_on_bit_for_bit(uninterrupted):
                 process.kill()
                 break
     assert process.returncode == -signal.SIGKILL
-    state, bundle = Paths(config).training_state("2t"), Paths(config).model("2t")
+    state, bundle = Paths(config).training_state(Paths(config).model("2t")), Paths(config).model("2t")
     assert 1 <= torch.load(state / "state.ckpt", weights_only=True)["epoch"] + 1 < 12
     assert not bundle.exists()
     pretrain(config, "2t")
@@ -142,13 +143,11 @@ def test_a_lost_bundle_is_restored_without_training(configure, capsys):
     config = configure()
     pretrain(config, "2t")
     bundle = Paths(config).model("2t")
-    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
-    for path in bundle.iterdir():
-        path.unlink()
-    bundle.rmdir()
+    before = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    shutil.rmtree(bundle)
     capsys.readouterr()
     pretrain(config, "2t")
-    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == before
     assert capsys.readouterr().out == ""
 
 

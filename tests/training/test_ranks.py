@@ -36,7 +36,7 @@ def test_two_ranks_train_as_one(configure):
     assert done.returncode == 0, done.stdout
     bundle = Paths(config).model("2t")
     shared = load_file(bundle / "model.safetensors"), pd.read_csv(bundle / "training.csv")
-    for folder in (bundle, Paths(config).training_state("2t")):
+    for folder in (bundle, Paths(config).training_state(bundle)):
         folder.rename(folder.with_name("of-two-ranks"))
     pretrain(config, "2t")
     alone = load_file(bundle / "model.safetensors"), pd.read_csv(bundle / "training.csv")

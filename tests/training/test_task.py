@@ -48,7 +48,7 @@ def test_without_warm_up_the_first_rate_is_the_largest():
 def task(config, field="2t"):
     torch.manual_seed(0)
     loader = training_loader(config, (field,))
-    return PretrainTask(bundle.build(config, field), config, len(loader)), loader
+    return PretrainTask(bundle.build(config, [field]), config, len(loader)), loader
 
 
 def test_only_matrices_decay(configure):
@@ -58,6 +58,7 @@ def test_only_matrices_decay(configure):
     names = {id(p): name for name, p in pretraining.model.named_parameters()}
     found = {names[id(p)] for p in free["params"]}
     assert found | {names[id(p)] for p in decayed["params"]} == set(names.values())
+    found = {name.removeprefix("fields.2t.") for name in found}
     assert {"tail.scale", "tail.shift", "tail.bias", "embedding.values.bias"} <= found
     assert all("bias" in n or "norm" in n or n in ("tail.scale", "tail.shift") for n in found)
 
@@ -68,7 +69,7 @@ def test_muon_takes_the_matrices_of_the_transformer_and_adamw_the_rest(configure
     muon, decayed, free = ({id(p) for p in group["params"]} for group in optimizer.param_groups)
     linear = {id(m.weight) for m in pretraining.model.modules() if isinstance(m, torch.nn.Linear)}
     assert muon == linear
-    assert decayed == {id(pretraining.model.tail.weight)}
+    assert decayed == {id(pretraining.model.fields["2t"].tail.weight)}
     assert muon | decayed | free == {id(p) for p in pretraining.model.parameters()}
     assert len(muon) + len(decayed) + len(free) == len(list(pretraining.model.parameters()))
     assert {group["lr"] for group in optimizer.param_groups} == {1e-4}  # the schedule reaches all

@@ -1,0 +1,69 @@
+"""The Multiformer: the transformers of several fields, coupled by cross-attention, or of one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from atmorep.config.network import Network
+from atmorep.model.field_transformer import FieldShape, FieldTransformer
+from atmorep.model.inputs import Inputs
+
+
+class Multiformer(nn.Module):
+    """p(y | x, α) of one or more fields (Lessig et al. 2023, section 3.3).
+
+    The fields run block by block: each field's block sees what the block before made of the others, so that
+    their order does not matter.
+
+    Args:
+        shapes: shapes by field.
+        coupled: for each field, the fields it attends to; all of ``shapes``.
+        config: the network section of the configuration.
+    """
+
+    def __init__(
+        self, shapes: Mapping[str, FieldShape], coupled: Mapping[str, Sequence[str]], config: Network
+    ) -> None:
+        super().__init__()
+        self.fields = nn.ModuleDict(
+            {
+                name: FieldTransformer(shape, config, {other: shapes[other].dim for other in coupled[name]})
+                for name, shape in shapes.items()
+            }
+        )
+
+    def forward(self, inputs: Mapping[str, Inputs], wanted: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Predict every token.
+
+        Args:
+            inputs: of each field of the model.
+            wanted: fields to predict; all where absent.
+
+        Returns:
+            Members (B, L, K, I, J, M, V) in normalised units, by field.
+        """
+        transformers: dict[str, FieldTransformer] = dict(self.fields.items())  # type: ignore[arg-type]
+        embedded = {name: field.embed(inputs[name]) for name, field in transformers.items()}
+        layers = [{name: start.entering for name, start in embedded.items()}]
+        for number in range(self.blocks):
+            before = layers[-1]
+            layers.append(
+                {
+                    name: field.encoder[number](before[name], {o: before[o] for o in field.coupled})
+                    for name, field in transformers.items()
+                }
+            )
+        return {
+            name: transformers[name].decode(
+                embedded[name], [layer[name] for layer in layers[1:]], inputs[name].blank.shape[1:]
+            )
+            for name in wanted or transformers
+        }
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of each field's encoder."""
+        first: FieldTransformer = next(iter(self.fields.values()))  # type: ignore[assignment]
+        return len(first.encoder)

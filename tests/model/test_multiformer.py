@@ -1,0 +1,329 @@
+"""The transformer as a whole: size, shapes, order of blocks, gradients, and values that must not drift."""
+
+import math
+
+import pytest
+import torch
+
+from atmorep.config import Network
+from atmorep.losses import crps_gaussian
+from atmorep.model.field_transformer import FieldShape
+from atmorep.model.inputs import Inputs
+from atmorep.model.multiformer import Multiformer
+from atmorep.sampling.info import FEATURES
+from atmorep.sampling.tokens import interpolate_in_time
+
+TOKENS, SIZE, DIM = (2, 4, 3, 2), (2, 3, 4), 128
+VOLUME = 24
+NETWORK = {
+    "embed_dim": DIM,
+    "info_dim": 4,
+    "heads": 4,
+    "encoder_blocks": 3,
+    "decoder_blocks": 2,
+    "tails": 3,
+    "dropout": 0.0,
+}
+GUESSES = ["none", "temporal"]
+
+
+def network(**changes):
+    return Network(**{**NETWORK, **changes})
+
+
+SHAPES = {
+    "u": FieldShape(TOKENS, SIZE, DIM),
+    "v": FieldShape(TOKENS, SIZE, DIM),
+    "t": FieldShape((1, 4, 2, 1), (2, 5, 8), 64),  # other levels, tokens and width
+}
+COUPLED = {"u": ["v", "t"], "v": ["u"], "t": ["u", "v"]}
+
+
+class Alone(torch.nn.Module):
+    """A field alone, called as a function of its inputs."""
+
+    def __init__(self, **changes):
+        super().__init__()
+        self.whole = Multiformer({"u": SHAPES["u"]}, {"u": []}, network(**changes))
+        self.encoder, self.decoder, self.tail = (
+            getattr(self.whole.fields["u"], part) for part in ("encoder", "decoder", "tail")
+        )
+
+    def forward(self, source, info, blank):
+        return self.whole({"u": Inputs(source, info, blank)})["u"]
+
+
+def transformer(**changes):
+    torch.manual_seed(0)
+    return Alone(**changes)
+
+
+def multiformer(fields=("u", "v", "t"), coupled=COUPLED, **changes):
+    torch.manual_seed(0)
+    coupled = {f: [o for o in coupled[f] if o in fields] for f in fields}
+    return Multiformer({f: SHAPES[f] for f in fields}, coupled, network(**changes))
+
+
+def trained(model):
+    """The model with the couplings at work."""
+    for name, parameter in model.named_parameters():
+        if ".cross." in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def inputs(batch=2, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    blank = torch.rand(batch, *TOKENS, generator=random) < 0.5
+    source = torch.randn(batch, *TOKENS, VOLUME, generator=random)
+    return source * ~blank.unsqueeze(-1), torch.randn(batch, *TOKENS, FEATURES, generator=random), blank
+
+
+def all_inputs(fields=("u", "v", "t"), batch=2):
+    made = {}
+    for seed, name in enumerate(("u", "v", "t")):
+        random = torch.Generator().manual_seed(seed)
+        shape = SHAPES[name]
+        blank = torch.rand(batch, *shape.tokens, generator=random) < 0.5
+        source = torch.randn(batch, *shape.tokens, math.prod(shape.token_size), generator=random)
+        info = torch.randn(batch, *shape.tokens, FEATURES, generator=random)
+        made[name] = Inputs(source * ~blank.unsqueeze(-1), info, blank)
+    return {name: made[name] for name in fields}
+
+
+def perceptron(d, factor):
+    return d * factor * d + factor * d + factor * d * d + d
+
+
+@pytest.mark.parametrize("changes", [{}, {"encoder_blocks": 4, "decoder_blocks": 4, "tails": 5}])
+@pytest.mark.parametrize("factor", [2, 4])
+def test_the_number_of_parameters_is_that_of_the_architecture(changes, factor):
+    c, d, info = network(**changes), DIM, NETWORK["info_dim"]
+    embedding = (VOLUME + 1) * (d - info) + (FEATURES + 1) * info
+    encoder = 3 * d * d + d * d + perceptron(d, factor)
+    heads = 2 * 2 * (d // c.heads)  # norms of queries and keys
+    decoder = 3 * d * d // 2 + d * d // 2 + d * d + d * d + heads + perceptron(d, factor)
+    tail = c.tails * (2 * d + d * VOLUME + VOLUME)
+    expected = embedding + c.encoder_blocks * encoder + c.decoder_blocks * decoder + tail
+    model = transformer(**changes, mlp_factor=factor)
+    assert sum(p.numel() for p in model.parameters()) == expected
+
+
+@pytest.mark.parametrize("guess", GUESSES)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_every_member_predicts_every_point_of_every_token(guess, batch):
+    members = transformer(first_guess=guess)(*inputs(batch))
+    assert members.shape == (batch, *TOKENS, 3, VOLUME)
+    assert torch.isfinite(members).all()
+
+
+@pytest.mark.parametrize(("encoders", "decoders"), [(3, 3), (4, 2)])
+def test_decoder_blocks_attend_to_encoder_blocks_deepest_first(encoders, decoders):
+    model = transformer(encoder_blocks=encoders, decoder_blocks=decoders)
+    encoded, attended = [], []
+    for block in model.encoder:
+        block.register_forward_hook(lambda _, __, output: encoded.append(output))
+    for block in model.decoder:
+        block.register_forward_pre_hook(lambda _, arguments: attended.append(arguments[1]))
+    model(*inputs())
+    assert len(encoded) == encoders
+    assert len(attended) == decoders
+    for k, other in enumerate(attended):
+        assert other is encoded[encoders - 1 - k]
+
+
+def test_tokens_of_the_same_content_are_told_apart_by_position():
+    model = transformer().eval()
+    source, info = torch.ones(1, *TOKENS, VOLUME), torch.ones(1, *TOKENS, FEATURES)
+    predicted = model(source, info, torch.zeros(1, *TOKENS, dtype=torch.bool))[0].flatten(0, 3).flatten(1)
+    distance = (predicted[:, None] - predicted).norm(dim=-1).fill_diagonal_(torch.inf)
+    assert distance.min() > 1e-2
+
+
+def test_a_token_is_predicted_from_every_visible_one():
+    model = transformer()
+    source, info, blank = inputs(1)
+    source.requires_grad_()
+    model(source, info, blank)[0, 0, 0, 0, 0].sum().backward()
+    assert (source.grad.abs().amax(-1) > 0).all()
+
+
+def test_without_tails_the_prediction_is_the_first_guess():
+    model, (source, info, blank) = transformer(first_guess="temporal"), inputs()
+    for parameter in (model.tail.weight, model.tail.bias):
+        torch.nn.init.zeros_(parameter)
+    expected, _ = interpolate_in_time(source, blank, SIZE)
+    for member in model(source, info, blank).unbind(-2):
+        assert torch.equal(member, expected)
+
+
+def test_training_from_a_first_guess_starts_close_to_it():
+    model, (source, info, blank) = transformer(first_guess="temporal"), inputs()
+    guess, _ = interpolate_in_time(source, blank, SIZE)
+    departure = model(source, info, blank) - guess.unsqueeze(-2)
+    assert 0 < departure.square().mean().sqrt() < 0.1
+
+
+@pytest.mark.parametrize("guess", GUESSES)
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_the_gradient_reaches_every_parameter(guess, qk_norm):
+    model = transformer(first_guess=guess, qk_norm=qk_norm)
+    members = model(*inputs())
+    crps_gaussian(members, torch.randn(2, *TOKENS, VOLUME)).mean().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert (parameter.grad != 0).any(), name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+@pytest.mark.parametrize("guess", GUESSES)
+def test_bf16_autocast_agrees_with_float32(guess):
+    model, batch = transformer(first_guess=guess).eval(), inputs()
+    exact = model(*batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = model(*batch).float()
+    # bf16 has 8 bits of precision, and its errors add up over five blocks
+    assert (rough - exact).square().mean().sqrt() < 0.03 * exact.std()
+
+
+def test_dropout_acts_in_training_only():
+    model, batch = transformer(dropout=0.5), inputs()
+    assert not torch.equal(model(*batch), model(*batch))
+    model.eval()
+    assert torch.equal(model(*batch), model(*batch))
+
+
+def waves(*shape, start):
+    """Numbers that no random generator has a part in."""
+    count = math.prod(shape)
+    return torch.sin(0.7 * torch.arange(count, dtype=torch.float64) + start).float().view(shape)
+
+
+GOLDEN = {
+    "none": [0.2308691, -0.1728779, 0.175285, 0.0001817, 0.1419765],
+    "temporal": [0.073269, 0.6027675, 0.4734769, -0.0100648, 0.5869972],
+}
+
+
+@pytest.mark.parametrize("guess", GUESSES)
+def test_the_output_of_given_weights_does_not_drift(guess):
+    """Weights are named waves, so that neither initialisation nor order of construction matters."""
+    model = transformer(first_guess=guess).eval()
+    with torch.no_grad():
+        for n, (_, parameter) in enumerate(sorted(model.named_parameters())):
+            parameter.copy_(waves(*parameter.shape, start=n) / math.sqrt(parameter.shape[-1]))
+        blank = (torch.arange(math.prod(TOKENS)) % 3 == 0).view(1, *TOKENS)
+        source = waves(1, *TOKENS, VOLUME, start=0) * ~blank.unsqueeze(-1)
+        members = model(source, waves(1, *TOKENS, FEATURES, start=1), blank)
+    found = [members[0, 0, 0, 0, 0, 0, 0], members[0, 1, 2, 1, 0, 1, 7], members[0, 0, 3, 2, 1, 2, 23]]
+    found += [members.mean(), members.std()]
+    # float32 through five blocks; other libraries of linear algebra differ by about 1e-6
+    torch.testing.assert_close(torch.stack(found), torch.tensor(GOLDEN[guess]), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"qk_norm": True}, {"first_guess": "temporal"}, {"coupling_heads": 2}]
+)
+def test_a_coupled_model_predicts_each_field_on_its_own_tokens(changes):
+    members = trained(multiformer(**changes))(all_inputs())
+    for name, shape in SHAPES.items():
+        assert members[name].shape == (2, *shape.tokens, 3, math.prod(shape.token_size))
+
+
+def test_before_it_is_trained_a_coupling_changes_nothing():
+    coupled, alone = multiformer().eval(), {f: multiformer([f]).eval() for f in SHAPES}
+    for name, model in alone.items():
+        model.load_state_dict({k: v for k, v in coupled.state_dict().items() if k in model.state_dict()})
+        alone[name] = model(all_inputs([name]))[name]
+    for name, members in coupled(all_inputs()).items():
+        assert torch.equal(members, alone[name])
+
+
+def influence(model, field):
+    """Fields whose source has an influence on the prediction of ``field``."""
+    given = {name: i._replace(source=i.source.requires_grad_()) for name, i in all_inputs().items()}
+    model(given, [field])[field].sum().backward()
+    gradients = {name: i.source.grad for name, i in given.items()}
+    return {name for name, g in gradients.items() if g is not None and g.abs().max() > 0}
+
+
+def test_a_trained_coupling_sees_the_fields_it_names_and_no_other():
+    model = trained(multiformer(coupled={"u": ["v"], "v": [], "t": ["u"]}, encoder_blocks=2))
+    seen = {field: influence(model, field) for field in SHAPES}
+    # t attends to u, which attends to v a block earlier
+    assert seen == {"u": {"u", "v"}, "v": {"v"}, "t": {"t", "u", "v"}}
+
+
+def test_a_block_sees_what_the_block_before_made_of_the_others():
+    """One block deep, nothing of v reaches t by way of u, whatever the order of the fields."""
+    shallow = {"encoder_blocks": 1, "decoder_blocks": 1}
+    model = trained(multiformer(coupled={"u": ["v"], "v": [], "t": ["u"]}, **shallow))
+    assert influence(model, "t") == {"t", "u"}
+
+
+def test_the_order_of_the_fields_does_not_matter():
+    model, turned = trained(multiformer()).eval(), multiformer(["t", "v", "u"]).eval()
+    turned.load_state_dict(model.state_dict())
+    expected, found = model(all_inputs()), turned(all_inputs())
+    for name in SHAPES:
+        assert torch.allclose(found[name], expected[name], atol=1e-6)
+
+
+def test_only_wanted_fields_are_predicted_and_the_same():
+    model = trained(multiformer()).eval()
+    everything, some = model(all_inputs()), model(all_inputs(), ["t"])
+    assert list(some) == ["t"]
+    assert torch.equal(some["t"], everything["t"])
+
+
+def test_the_gradient_reaches_every_parameter_of_a_coupled_model():
+    model = trained(multiformer(first_guess="temporal"))
+    members = model(all_inputs()).values()
+    sum(crps_gaussian(m, torch.zeros_like(m[..., 0, :])).mean() for m in members).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert (parameter.grad != 0).any(), name
+
+
+class TestVisibleOnly:
+    """An encoder of visible tokens only."""
+
+    def test_what_is_not_blank_at_all_passes_as_with_all_tokens(self):
+        model, other = transformer(encoder_tokens="visible").eval(), transformer().eval()
+        source, info, _ = inputs()
+        nothing = torch.zeros(2, *TOKENS, dtype=torch.bool)
+        assert torch.allclose(model(source, info, nothing), other(source, info, nothing), atol=1e-6)
+
+    def test_the_encoder_processes_as_many_tokens_as_are_visible_at_most(self):
+        model, (source, info, blank) = transformer(encoder_tokens="visible"), inputs()
+        sizes = []
+        model.encoder[0].register_forward_hook(
+            lambda _, arguments, __: sizes.append(arguments[0].values.shape)
+        )
+        model(source, info, blank)
+        assert sizes == [(2, (~blank).flatten(1).sum(1).max(), DIM)]
+
+    @pytest.mark.parametrize("coupled", [False, True])
+    def test_samples_of_a_batch_do_not_depend_on_each_other(self, coupled):
+        """Padding must not show."""
+        fields = ("u", "v", "t") if coupled else ("u",)
+        model = trained(multiformer(fields, encoder_tokens="visible")).eval()
+        given = all_inputs(fields)
+        given["u"].blank[0, :, 1:] = True  # far fewer in one sample than in the other
+        both = model(given)
+        for n in range(2):
+            alone = model({f: Inputs(*(x[n : n + 1] for x in i)) for f, i in given.items()})
+            for name in fields:
+                assert torch.allclose(both[name][n], alone[name][0], atol=1e-5)
+
+    def test_a_neighbourhood_without_any_visible_token_is_predicted(self):
+        model, (source, info, blank) = transformer(encoder_tokens="visible"), inputs()
+        blank[0] = True
+        assert torch.isfinite(model(source, info, blank)).all()
+        assert torch.isfinite(model(source, info, torch.ones_like(blank))).all()
+
+    def test_visible_tokens_are_seen_and_blank_ones_are_not(self):
+        model, (source, info, blank) = transformer(encoder_tokens="visible"), inputs(1)
+        source.requires_grad_()
+        model(source, info, blank)[0, 0, 0, 0, 0].sum().backward()
+        assert (source.grad.abs().amax(-1)[~blank] > 0).all()
