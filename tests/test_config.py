@@ -122,6 +122,28 @@ def test_overlapping_periods(values):
             {"network__token_size__time": 18, "masking": {"temporal_interpolation": 0.1}},
             "masking.temporal_interpolation = 0.1: needs 3 token steps or more, field t has 2",
         ),
+        (
+            {"network__token_size__time": 36, "masking": {"forecast": 0.1}, "evaluation__lead_hours": []},
+            "masking.forecast = 0.1: needs 2 token steps or more, field t has 1",
+        ),
+        (
+            {"masking": {"forecast": 0.1, "forecast_hours": 34}},
+            "masking.forecast_hours: 34 h must be at most 33 h, so that a token step of 3 h stays visible",
+        ),
+        (
+            {
+                "masking": {"temporal_interpolation": 0.1},
+                "fields__t": {"coupled": ["vo"], "token_size": {"time": 4, "latitude": 5, "longitude": 5}},
+                "network__token_size__time": 9,
+            },
+            "needs 3 token steps or more, fields t, vo have 1 in common",
+        ),
+        ({"masking": {"forecast": 0.5, "spatial": 0.6}}, "forecast + temporal_interpolation + spatial must"),
+        (
+            {"fields__t": {"masking": {"ratio_min": 0.95}}},
+            "fields.t.masking: with masking, ratio_min = 0.95 exceeds ratio_max = 0.9",
+        ),
+        ({"fields__t": {"masking": {"masked": 2}}}, "fields.t.masking.masked = 2"),
         ({"network__neighbourhood__latitude": 65}, "exceeds the 61 points of data.grid"),
         ({"data__grid__resolution": 7}, "must be a positive multiple of resolution = 7"),
         ({"data__periods__test": [{"start": "2001-03-31", "end": "2001-03-31"}]}, "holds a neighbourhood of"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from atmorep.config.base import Section, identity
 from atmorep.config.coupling import Coupling
 from atmorep.config.data import Data, GridConfig, Levels, Period, Periods
 from atmorep.config.loss import Loss
-from atmorep.config.network import Extent, FieldConfig, Masking, Network
+from atmorep.config.masking import FieldMasking, Masking
+from atmorep.config.network import Extent, FieldConfig, Network
 from atmorep.config.source import CdsSource, FilesSource, SimulatedSource, Source
 from atmorep.config.training import Evaluation, Training
 from atmorep.errors import ConfigError
@@ -27,6 +29,7 @@ __all__ = [
     "Evaluation",
     "Extent",
     "FieldConfig",
+    "FieldMasking",
     "FilesSource",
     "GridConfig",
     "Levels",
@@ -138,15 +141,32 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _inner_steps(self) -> Config:
+    def _masks_fit(self) -> Config:
         for name in self.fields:
-            if self.masking.temporal_interpolation and self.tokens(name).time < 3:
-                raise ValueError(
-                    f"masking.temporal_interpolation = {self.masking.temporal_interpolation}: needs 3 token "
-                    f"steps or more, field {name} has {self.tokens(name).time}; set it to 0 or make "
-                    "token_size.time smaller"
-                )
+            self.masking_of(name)
+            self._check_spans(name)
+        if self.coupled:
+            self._check_spans(*self.fields)
         return self
+
+    def _check_spans(self, *names: str) -> None:
+        """Refuse spans of time that leave nothing to see of fields that are trained together."""
+        beat, step = self.beat(*names), self.data.time_step
+        beats, fields = self.network.neighbourhood.time // beat, ", ".join(names)
+        has = f"field {fields} has {beats}" if len(names) == 1 else f"fields {fields} have {beats} in common"
+        for key, fewest in (("forecast", 2), ("temporal_interpolation", 3)):
+            share = getattr(self.masking, key)
+            if share and beats < fewest:
+                raise ValueError(
+                    f"masking.{key} = {share}: needs {fewest} token steps or more, {has}; set it to 0 or "
+                    "make token_size.time smaller"
+                )
+        longest, hours = (beats - 1) * beat * step, self.masking.forecast_hours
+        if self.masking.forecast and hours and hours > longest:
+            raise ValueError(
+                f"masking.forecast_hours: {hours} h must be at most {longest} h, so that a token step of "
+                f"{beat * step} h stays visible ({has})"
+            )
 
     @model_validator(mode="after")
     def _leads_fit(self) -> Config:
@@ -186,9 +206,17 @@ class Config(Section):
             longitude=whole.longitude // size.longitude,
         )
 
+    def masking_of(self, name: str) -> Masking:
+        """What is hidden of field ``name`` in training."""
+        return self.masking.of(name, self.fields[name].masking)
+
     def store_levels(self, name: str) -> tuple[int, ...]:
         """Levels of field ``name`` in the store; ``(0,)`` for a surface field."""
         return (0,) if known_field(name).surface else self.data.levels.values
+
+    def beat(self, *names: str) -> int:
+        """Fewest time steps that are whole tokens of all fields ``names``."""
+        return math.lcm(*(self.token_size(name).time for name in names))
 
     def model_levels(self, name: str) -> tuple[int, ...]:
         """Levels of field ``name`` the model sees; ``(0,)`` for a surface field."""

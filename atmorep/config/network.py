@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from atmorep.config.base import Section
+from atmorep.config.masking import FieldMasking
 
 
 class Extent(Section):
@@ -38,6 +39,8 @@ class FieldConfig(Section):
     """Width of this field's transformer, where it differs from ``network.embed_dim``."""
     coupled: tuple[str, ...] = ()
     """Fields whose tokens this one attends to; where no field names any, each stays alone."""
+    masking: FieldMasking | None = None
+    """Shares of this field's tokens that are hidden, where they differ from ``masking``."""
     weight: float = Field(default=1.0, gt=0)
     """Share of the field in the loss of fields that are trained together, over the sum of all of theirs."""
 
@@ -93,37 +96,4 @@ class Network(Section):
                 f"decoder_blocks = {self.decoder_blocks} exceeds encoder_blocks = "
                 f"{self.encoder_blocks}; each decoder block attends to an encoder block of its own"
             )
-        return self
-
-
-class Masking(Section):
-    """The training task: which tokens are hidden and how (spatio-temporal BERT)."""
-
-    ratio_min: float = Field(default=0.0, ge=0, le=1)
-    """Smallest share of tokens hidden; the share is drawn uniformly per sample."""
-    ratio_max: float = Field(default=0.9, gt=0, le=1)
-    """Largest share of tokens hidden."""
-    masked: float = Field(default=0.9, ge=0, le=1)
-    """Of the hidden tokens, the share that is blanked."""
-    noised: float = Field(default=0.05, ge=0, le=1)
-    """Of the hidden tokens, the share that is noised."""
-    coarsened: float = Field(default=0.05, ge=0, le=1)
-    """Of the hidden tokens, the share that is coarsened."""
-    noise_std: float = Field(default=1.0, gt=0)
-    """Standard deviation of the noise in normalised units."""
-    coarsening: int = Field(default=3, ge=2)
-    """Grid points averaged per direction where a token is coarsened."""
-    forecast: float = Field(default=0.0, ge=0, le=1)
-    """Share of samples that hide the last time steps instead of random tokens."""
-    temporal_interpolation: float = Field(default=0.0, ge=0, le=1)
-    """Share of samples that hide inner time steps instead of random tokens."""
-
-    @model_validator(mode="after")
-    def _shares(self) -> Masking:
-        if self.ratio_min > self.ratio_max:
-            raise ValueError(f"ratio_min = {self.ratio_min} exceeds ratio_max = {self.ratio_max}")
-        if self.masked + self.noised + self.coarsened > 1 + 1e-9:
-            raise ValueError("masked + noised + coarsened must not exceed 1; the rest stays as it is")
-        if self.forecast + self.temporal_interpolation > 1 + 1e-9:
-            raise ValueError("forecast + temporal_interpolation must not exceed 1")
         return self

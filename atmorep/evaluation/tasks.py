@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from atmorep.config import Config
-from atmorep.masking import Mask, Masked, Strategy, TokenGrid
+from atmorep.masking import Mask, Masked, Span, Strategy
 from atmorep.sampling.tokens import Size
 
 
@@ -46,28 +44,6 @@ class Task:
         return tuple(step for _, steps in self.leads for step in steps)
 
 
-@dataclass(frozen=True)
-class Times:
-    """Hides the same steps always, at all places and levels, whatever the token size of a field.
-
-    Attributes:
-        first: first hidden step of the neighbourhood.
-        stop: first step after it that is visible again.
-        steps: steps of the neighbourhood.
-    """
-
-    first: int
-    stop: int
-    steps: int
-
-    def select(self, tokens: TokenGrid, rng: np.random.Generator) -> Mask:
-        """Select all tokens that hold a hidden step; nothing is drawn."""
-        size = self.steps // tokens[1]
-        mask = np.zeros(tokens, bool)
-        mask[:, self.first // size : -(-self.stop // size)] = True
-        return mask
-
-
 def to_points(mask: Mask, size: Size) -> Mask:
     """Spread a mask of tokens (level, time, latitude, longitude) over grid points.
 
@@ -96,12 +72,13 @@ def forecast(config: Config, field: str) -> Task:
 
     The initial time is the last visible step, right before the first hidden token.
     """
-    token, step, tokens = config.token_size(field).time, config.data.time_step, config.tokens(field).time
+    token, step = config.token_size(field).time, config.data.time_step
+    steps = config.network.neighbourhood.time
     leads = sorted(set(config.evaluation.lead_hours))
-    initial = (tokens + -leads[-1] // (token * step)) * token - 1
-    scored = tuple((hours, (initial + hours // step,)) for hours in leads)
-    hidden = Times(initial + 1, tokens * token, tokens * token)
-    return Task("forecast", initial, scored, hidden, ("persistence", "climatology"), saved=True)
+    first = steps + -leads[-1] // (token * step) * token
+    scored = tuple((hours, (first - 1 + hours // step,)) for hours in leads)
+    hidden = Span(first, steps, steps)
+    return Task("forecast", first - 1, scored, hidden, ("persistence", "climatology"), saved=True)
 
 
 def temporal_interpolation(config: Config, field: str) -> Task:
@@ -111,12 +88,11 @@ def temporal_interpolation(config: Config, field: str) -> Task:
     initial time.
     """
     token, step = config.token_size(field).time, config.data.time_step
-    tokens = config.tokens(field).time
-    initial = tokens // 2 * token - 1
-    scored = tuple((k * step, (initial + k,)) for k in range(1, token + 1))
-    hidden = Times(initial + 1, initial + 1 + token, tokens * token)
+    first = config.tokens(field).time // 2 * token
+    scored = tuple((k * step, (first - 1 + k,)) for k in range(1, token + 1))
     names = ("linear", "persistence", "climatology")
-    return Task("temporal_interpolation", initial, scored, hidden, names, saved=True)
+    hidden = Span(first, first + token, config.network.neighbourhood.time)
+    return Task("temporal_interpolation", first - 1, scored, hidden, names, saved=True)
 
 
 TASKS: tuple[tuple[Callable[[Config, str], Task], int], ...] = (

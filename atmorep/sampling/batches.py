@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from atmorep.config import Config
-from atmorep.masking import Scheme, distort, draw_distortion
+from atmorep.distortion import distort
+from atmorep.masking import FieldMasks, Masks
 from atmorep.model.inputs import Inputs
 from atmorep.sampling.info import token_information
 from atmorep.sampling.tokens import tokenise
@@ -122,14 +123,14 @@ class NeighbourhoodReader:
 class TrainingBatches(torch.utils.data.Dataset[Batch]):
     """Batches by number: batch b of epoch e holds samples e, b·B … b·B + B - 1, whoever asks.
 
-    Each field draws its masks from a generator of its own, so that they are the same whatever other
-    fields there are.
+    Each field draws its masks and its noise from generators of its own, so that they are the same
+    whatever other fields there are; synchronised masks all come from one.
 
     Args:
         config: the configuration.
         neighbourhoods: readers of the fields.
         sampler: draws the windows, which are those of all fields.
-        schemes: of the fields; they draw alike from generators of the same state.
+        masks: draw the masks of the fields.
         purpose: ``train`` or ``validation``; keeps their random numbers apart.
         batches_per_epoch: batches an epoch.
         batch_size: samples a batch of one rank.
@@ -141,7 +142,7 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         config: Config,
         neighbourhoods: Mapping[str, NeighbourhoodReader],
         sampler: WindowSampler,
-        schemes: Mapping[str, Scheme],
+        masks: Mapping[str, FieldMasks],
         *,
         purpose: str,
         batches_per_epoch: int,
@@ -150,7 +151,7 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         ranks: int = 1,
     ) -> None:
         self.masking, self.seed = config.masking, config.training.seed
-        self.neighbourhoods, self.sampler, self.schemes = neighbourhoods, sampler, schemes
+        self.neighbourhoods, self.sampler, self.masks = neighbourhoods, sampler, masks
         self.purpose, self.batches_per_epoch = purpose, batches_per_epoch
         self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
 
@@ -166,19 +167,23 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         return sample_generator(self.purpose, self.seed, *sample, *part)
 
     def _field(self, field: str, samples: Sequence[tuple[int, int]], windows: Sequence[Window]) -> FieldBatch:
-        reader = self.neighbourhoods[field]
-        selected, distortions = [], []
-        for sample in samples:
-            strategy = self.schemes[field].draw(self._generator(sample, "scheme"))
-            own = self._generator(sample, "field", field)
-            selected.append(strategy.select(reader.tokens, own))
-            distortions.append(draw_distortion(selected[-1], self.masking, own))
+        reader, masks = self.neighbourhoods[field], self._masks(field, samples)
+        noise = [self._generator(sample, "noise", field) for sample in samples]
         target = reader.normalised(windows)
         return FieldBatch(
-            source=distort(target, distortions, self.masking, reader.token_size),
+            source=distort(target, masks, noise, self.masking, reader.token_size),
             target=target,
             info=reader.info(windows),
-            blank=torch.from_numpy(np.stack([d.blank for d in distortions])),
-            selected=torch.from_numpy(np.stack(selected)),
+            blank=torch.from_numpy(masks.blank),
+            selected=torch.from_numpy(masks.selected),
             weight=reader.weight(windows),
         )
+
+    def _masks(self, field: str, samples: Sequence[tuple[int, int]]) -> Masks:
+        """Masks of all samples, stacked (B, L, K, I, J)."""
+        masks = self.masks[field]
+        drawn = [
+            masks.draw(self._generator(sample, "scheme"), self._generator(sample, "masks", *masks.key))
+            for sample in samples
+        ]
+        return Masks(*(np.stack(parts) for parts in zip(*drawn, strict=True)))

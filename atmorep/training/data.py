@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from atmorep.config import Config, Period
 from atmorep.errors import DataError
-from atmorep.masking import training_schemes
+from atmorep.masking import training_masks
 from atmorep.paths import Paths
 from atmorep.sampling.batches import Batch, NeighbourhoodReader, TrainingBatches
 from atmorep.sampling.windows import WindowSampler, valid_starts
@@ -133,7 +133,7 @@ def _loader(
         config,
         readers,
         window_sampler(config, readers, getattr(config.data.periods, purpose), purpose),
-        training_schemes(config, fields),
+        training_masks(config, fields),
         purpose=purpose,
         batches_per_epoch=number,
         batch_size=batch_size // ranks,

@@ -9,7 +9,7 @@ from pipeline import MISSING, weather
 from torch.utils.data import DataLoader
 
 from atmorep.grids import Grid
-from atmorep.masking import training_schemes
+from atmorep.masking import training_masks
 from atmorep.paths import Paths
 from atmorep.sampling.batches import FieldBatch, TrainingBatches
 from atmorep.sampling.tokens import detokenise, per_point
@@ -38,7 +38,7 @@ def together(config, fields, batch_size=4, rank=0, ranks=1):
         config,
         readers,
         window_sampler(config, readers, config.data.periods.train, "train"),
-        training_schemes(config, fields),
+        training_masks(config, fields),
         purpose="train",
         batches_per_epoch=5,
         batch_size=batch_size,

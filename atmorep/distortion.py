@@ -1,0 +1,48 @@
+"""What the model sees of tokens that are hidden: nothing, noise on top, or means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from atmorep.config import Masking
+from atmorep.masking import Masks
+from atmorep.sampling.tokens import Size
+
+
+def distort(
+    tokens: Tensor, masks: Masks, noise: Sequence[np.random.Generator], config: Masking, size: Size
+) -> Tensor:
+    """Return tokens (B, L, K, I, J, V) as the model sees them; ``tokens`` is left as it is.
+
+    Args:
+        tokens: normalised.
+        masks: of all samples, stacked (B, L, K, I, J).
+        noise: a generator a sample.
+        config: how much noise, and how coarse.
+        size: grid points a token.
+    """
+    seen = tokens.clone()
+    blank, noised, coarsened = (torch.from_numpy(mask) for mask in masks[1:])
+    if coarsened.any():
+        seen[coarsened] = coarsen(tokens[coarsened], config.coarsening, size)
+    for sample, (where, rng) in enumerate(zip(noised, noise, strict=True)):
+        if where.any():
+            drawn = rng.standard_normal((int(where.sum()), tokens.shape[-1]), np.float32)
+            seen[sample][where] += config.noise_std * torch.from_numpy(drawn)
+    seen[blank] = 0
+    return seen
+
+
+def coarsen(tokens: Tensor, factor: int, size: Size) -> Tensor:
+    """Replace tokens (n, V) by their means over ``factor`` × ``factor`` grid points (edges: fewer)."""
+    t, h, w = size
+    images = tokens.view(-1, t, h, w)
+    factors = (min(factor, h), min(factor, w))
+    means = avg_pool2d(images, factors, ceil_mode=True, count_include_pad=False)
+    spread = interpolate(means, scale_factor=[float(f) for f in factors], mode="nearest")
+    return spread[..., :h, :w].reshape(tokens.shape)
