@@ -40,8 +40,9 @@ def test_two_ranks_train_as_one(configure):
         folder.rename(folder.with_name("of-two-ranks"))
     pretrain(config, "2t")
     alone = load_file(bundle / "model.safetensors"), pd.read_csv(bundle / "training.csv")
-    # gradients of two halves are added in another order: float32, over 12 steps of Adam
-    for name, weight in alone[0].items():
-        torch.testing.assert_close(shared[0][name], weight, atol=1e-3, rtol=0, msg=name)
+    # gradients of two halves are added in another order: float32, over 12 steps of Adam; a bias of all
+    # keys cancels in the softmax, so that its gradient is rounding and Adam makes steps of it
+    for name in (name for name in alone[0] if not name.endswith("k_norm.bias")):
+        torch.testing.assert_close(shared[0][name], alone[0][name], atol=1e-5, rtol=0, msg=name)
     for column in ("epoch", "step", "samples", "train_loss", "val_loss", "val_rmse", "lr"):
         pd.testing.assert_series_equal(shared[1][column], alone[1][column], rtol=1e-4)
