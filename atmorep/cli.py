@@ -41,6 +41,18 @@ COMMANDS = (
     Command("pretrain", "train one field's transformer", "training.pretrain:pretrain", ("field",)),
     Command("evaluate", "score one field on the test days", "evaluation.stage:evaluate", ("field",)),
     Command("report", "collect the scores and write the report", "report.stage:report"),
+    Command(
+        "attention",
+        "what the tokens at a time and place attend to",
+        "inference.stage:attention",
+        ("field", "time", "latitude", "longitude", "output"),
+    ),
+    Command(
+        "embed",
+        "the tokens around a time and place after each block",
+        "inference.stage:embed",
+        ("field", "time", "latitude", "longitude", "output"),
+    ),
     Command("schema", "write the configuration's schema and reference", "config.stage:write"),
 )
 
@@ -50,6 +62,10 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, err
 _OPTIONS = {
     "field": "ERA5 short name",
     "span": "YYYY-MM, or YYYY-MM-DD_YYYY-MM-DD within a month; several are done one after the other",
+    "time": "valid time of a token, ISO 8601, UTC",
+    "latitude": "degrees north",
+    "longitude": "degrees east",
+    "output": "NetCDF file (.nc) or Zarr store (.zarr) to be written",
     "group": "what the source fetches together; 'atmorep check' lists the groups",
 }
 

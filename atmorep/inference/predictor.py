@@ -83,13 +83,16 @@ class Predictor:
         Returns:
             Members (B, M, T, L, H, W) in physical units.
         """
-        inputs = {name: self._inputs(name, windows, hidden[name]) for name in self.fields}
-        predicted = self.model(inputs, [self.field])[self.field]
+        predicted = self.model(self.inputs(windows, hidden), [self.field])[self.field]
         members = predicted.float().cpu().movedim(-2, 1)  # B M L K I J V
         values = detokenise(members.flatten(0, 1), self.token).unflatten(0, members.shape[:2]).numpy()
         mean, std = self.neighbourhoods[self.field].scales(windows)
         physical = inverse(self.field, values * std[:, None] + mean[:, None])
         return physical.swapaxes(2, 3)
+
+    def inputs(self, windows: Sequence[Window], hidden: Mapping[str, NDArray[np.bool_]]) -> dict[str, Inputs]:
+        """What the model is given of each field, on its device; arguments as of :meth:`predict`."""
+        return {name: self._inputs(name, windows, hidden[name]) for name in self.fields}
 
     def _inputs(self, field: str, windows: Sequence[Window], hidden: NDArray[np.bool_]) -> Inputs:
         reader = self.neighbourhoods[field]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -61,6 +61,20 @@ Batch = dict[str, FieldBatch]
 """A training batch: all fields of one model, in the same windows."""
 
 
+class Centres(NamedTuple):
+    """Centres of the tokens of some neighbourhoods.
+
+    Attributes:
+        times: valid times, datetime64[m], (B, K).
+        latitude: degrees north (B, I).
+        longitude: degrees east (B, J), increasing also where a neighbourhood goes round the globe.
+    """
+
+    times: NDArray[np.datetime64]
+    latitude: NDArray[np.floating]
+    longitude: NDArray[np.floating]
+
+
 class NeighbourhoodReader:
     """Reads neighbourhoods of one field as normalised tokens with their information."""
 
@@ -95,18 +109,25 @@ class NeighbourhoodReader:
         values = (forward(self.field, self.values(windows)) - mean) / std
         return tokenise(torch.from_numpy(values), self.token_size)
 
-    def info(self, windows: Sequence[Window]) -> Tensor:
-        """Return token information (B, L, K, I, J, F)."""
+    def centres(self, windows: Sequence[Window]) -> Centres:
+        """Return when and where the tokens of ``windows`` are centred."""
         t, h, w = self.token_size
         _, k, i, j = self.tokens
         grid = self.reader.grid
         starts = np.array([[x.start, x.row, x.column] for x in windows], np.int64)
         first = starts[:, :1] + t * np.arange(k)
-        times = self.reader.axis.at(first).astype("datetime64[m]") + self._half_step
-        latitude = grid.north - grid.resolution * (starts[:, 1:2] + h * np.arange(i) + (h - 1) / 2)
-        longitude = grid.west + grid.resolution * (starts[:, 2:] + w * np.arange(j) + (w - 1) / 2)
+        return Centres(
+            times=self.reader.axis.at(first).astype("datetime64[m]") + self._half_step,
+            latitude=grid.north - grid.resolution * (starts[:, 1:2] + h * np.arange(i) + (h - 1) / 2),
+            longitude=grid.west + grid.resolution * (starts[:, 2:] + w * np.arange(j) + (w - 1) / 2),
+        )
+
+    def info(self, windows: Sequence[Window]) -> Tensor:
+        """Return token information (B, L, K, I, J, F)."""
+        times, latitude, longitude = self.centres(windows)
         levels = np.array(self.reader.levels, np.float64)
-        return torch.from_numpy(token_information(times, levels, latitude, longitude, grid.resolution))
+        resolution = self.reader.grid.resolution
+        return torch.from_numpy(token_information(times, levels, latitude, longitude, resolution))
 
     def weight(self, windows: Sequence[Window]) -> Tensor:
         """Return the area of the grid points, of mean one over each neighbourhood (B, 1, 1, I, 1, V).

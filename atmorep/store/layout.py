@@ -52,6 +52,11 @@ def vertical(field: str) -> str:
     return "surface" if known_field(field).surface else "level"
 
 
+def vertical_attributes(config: Config, field: str) -> dict[str, str]:
+    """CF attributes of the vertical coordinate of ``field``."""
+    return _VERTICAL["surface" if known_field(field).surface else config.data.levels.type]
+
+
 def chunk_shape(config: Config, field: str) -> tuple[int, int, int, int]:
     """Inner chunk of the array of ``field``: what one read decodes at least."""
     per_day = TimeAxis.of(config.data).per_day
@@ -119,8 +124,7 @@ def _exclusive(lock: Path) -> Iterator[None]:
 def _create_array(root: zarr.Group, config: Config, field: str) -> None:
     """Create the array of ``field`` and its coordinates where they are not there yet."""
     grid, name, levels = Grid.from_config(config.data.grid), vertical(field), config.store_levels(field)
-    kind = name if name == "surface" else config.data.levels.type
-    _coordinate(root, name, np.asarray(levels, np.int32), _VERTICAL[kind])
+    _coordinate(root, name, np.asarray(levels, np.int32), vertical_attributes(config, field))
     for axis, values, direction, letter in (
         ("latitude", grid.latitude, "north", "Y"),
         ("longitude", grid.longitude, "east", "X"),
