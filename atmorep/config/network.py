@@ -56,6 +56,12 @@ class Network(Section):
     """Width of the transformer, the embedded token information included."""
     info_dim: int = Field(default=16, ge=1)
     """Width of the embedded token information (year, day, hour, level, position, resolution)."""
+    information: Literal["circle", "published"] = "circle"
+    """Form of the token information. ``circle``: day, local solar hour and longitude as points on a circle,
+    all numbers of order one. ``published``: the eight raw numbers of the released code."""
+    position: Literal["harmonic", "published"] = "harmonic"
+    """Positional encoding. ``harmonic``: of each token's own level, time, row and column. ``published``: as
+    in the released code, whose row is wrong where the token grid of a field is not square."""
     heads: int = Field(default=16, ge=1)
     """Attention heads a block."""
     encoder_blocks: int = Field(default=6, ge=1)

@@ -88,7 +88,14 @@ class FieldTransformer(nn.Module):
         volume = shape.token_size[0] * shape.token_size[1] * shape.token_size[2]
         self.coupled = tuple(others)
         self.visible_only = config.encoder_tokens == "visible"
-        self.embedding = Embedding(volume, FEATURES, shape.dim, config.info_dim, shape.tokens)
+        self.embedding = Embedding(
+            volume,
+            FEATURES[config.information],
+            shape.dim,
+            config.info_dim,
+            shape.tokens,
+            config.position,
+        )
         self.encoder = nn.ModuleList(
             EncoderBlock(shape.dim, config, others) for _ in range(config.encoder_blocks)
         )

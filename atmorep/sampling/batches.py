@@ -83,7 +83,7 @@ class NeighbourhoodReader:
         self.extent = config.network.neighbourhood
         self.token_size = config.token_size(field).shape
         self.tokens = (len(config.model_levels(field)), *config.tokens(field).shape)
-        self._half_step = np.timedelta64(config.data.time_step * 60, "m") * (self.token_size[0] - 1) // 2
+        self._information = config.network.information
 
     def values(self, windows: Sequence[Window]) -> NDArray[np.float32]:
         """Return the states of ``windows`` in physical units (B, L, T, H, W)."""
@@ -111,23 +111,36 @@ class NeighbourhoodReader:
 
     def centres(self, windows: Sequence[Window]) -> Centres:
         """Return when and where the tokens of ``windows`` are centred."""
-        t, h, w = self.token_size
-        _, k, i, j = self.tokens
-        grid = self.reader.grid
-        starts = np.array([[x.start, x.row, x.column] for x in windows], np.int64)
-        first = starts[:, :1] + t * np.arange(k)
+        times, latitude, longitude = self._points(windows)
         return Centres(
-            times=self.reader.axis.at(first).astype("datetime64[m]") + self._half_step,
-            latitude=grid.north - grid.resolution * (starts[:, 1:2] + h * np.arange(i) + (h - 1) / 2),
-            longitude=grid.west + grid.resolution * (starts[:, 2:] + w * np.arange(j) + (w - 1) / 2),
+            times=times[..., 0] + (times[..., -1] - times[..., 0]) // 2,
+            latitude=latitude.mean(-1),
+            longitude=longitude.mean(-1),
         )
 
     def info(self, windows: Sequence[Window]) -> Tensor:
         """Return token information (B, L, K, I, J, F)."""
-        times, latitude, longitude = self.centres(windows)
-        levels = np.array(self.reader.levels, np.float64)
-        resolution = self.reader.grid.resolution
-        return torch.from_numpy(token_information(times, levels, latitude, longitude, resolution))
+        times, latitude, longitude = self._points(windows)
+        levels, resolution = np.array(self.reader.levels, np.float64), self.reader.grid.resolution
+        form = self._information
+        return torch.from_numpy(token_information(form, times, levels, latitude, longitude, resolution))
+
+    def _points(
+        self, windows: Sequence[Window]
+    ) -> tuple[NDArray[np.datetime64], NDArray[np.floating], NDArray[np.floating]]:
+        """Times (B, K, t), latitudes (B, I, h) and longitudes (B, J, w) of the points of each token."""
+        grid = self.reader.grid
+        starts = np.array([[x.start, x.row, x.column] for x in windows], np.int64)
+        sizes = zip(self.tokens[1:], self.token_size, strict=True)
+        step, row, column = (
+            (starts[:, [axis]] + np.arange(number * size)).reshape(-1, number, size)
+            for axis, (number, size) in enumerate(sizes)
+        )
+        return (
+            self.reader.axis.at(step).astype("datetime64[m]"),
+            grid.north - grid.resolution * row,
+            grid.west + grid.resolution * column,
+        )
 
     def weight(self, windows: Sequence[Window]) -> Tensor:
         """Return the area of the grid points, of mean one over each neighbourhood (B, 1, 1, I, 1, V).

@@ -10,11 +10,12 @@ from atmorep.losses import crps_gaussian
 from atmorep.model.field_transformer import FieldShape
 from atmorep.model.inputs import Inputs
 from atmorep.model.multiformer import Multiformer
-from atmorep.sampling.info import FEATURES
+from atmorep.sampling.info import FEATURES as FORMS
 from atmorep.sampling.tokens import interpolate_in_time
 
 TOKENS, SIZE, DIM = (2, 4, 3, 2), (2, 3, 4), 128
 VOLUME = 24
+FEATURES = FORMS["circle"]
 NETWORK = {
     "embed_dim": DIM,
     "info_dim": 4,
