@@ -40,7 +40,8 @@ def build(config: Config, fields: Sequence[str]) -> Multiformer:
     shapes, coupled = {}, {}
     for name in fields:
         tokens = (len(config.model_levels(name)), *config.tokens(name).shape)
-        shapes[name] = FieldShape(tokens, config.token_size(name).shape, config.embed_dim(name))
+        predicted = config.fields[name].predicted or len(fields) == 1
+        shapes[name] = FieldShape(tokens, config.token_size(name).shape, config.embed_dim(name), predicted)
         coupled[name] = [other for other in config.fields[name].coupled if other in fields]
     return Multiformer(shapes, coupled, config.network)
 

@@ -95,6 +95,12 @@ class Config(Section):
             self._check_coupling(name)
         return self
 
+    @model_validator(mode="after")
+    def _something_predicted(self) -> Config:
+        if not any(field.predicted for field in self.fields.values()):
+            raise ValueError("fields: none is predicted; set fields.<name>.predicted of one to true")
+        return self
+
     def _check_coupling(self, name: str) -> None:
         for other in self.fields[name].coupled:
             if other == name or other not in self.fields:
@@ -104,11 +110,7 @@ class Config(Section):
                 )
 
     def _check_tokens(self, name: str) -> None:
-        if self.embed_dim(name) % (2 * self.network.heads):
-            raise ValueError(
-                f"fields.{name}.embed_dim = {self.embed_dim(name)} must be a multiple of 2 * network.heads = "
-                f"{2 * self.network.heads}"
-            )
+        self.network.check_width(f"fields.{name}.embed_dim", self.embed_dim(name))
         key = f"fields.{name}.token_size" if self.fields[name].token_size else "network.token_size"
         whole, size = self.network.neighbourhood, self.token_size(name)
         for axis in ("time", "latitude", "longitude"):

@@ -41,6 +41,8 @@ class FieldConfig(Section):
     """Fields whose tokens this one attends to; where no field names any, each stays alone."""
     masking: FieldMasking | None = None
     """Shares of this field's tokens that are hidden, where they differ from ``masking``."""
+    predicted: bool = True
+    """Whether the coupled model predicts the field; one that is not has no decoder and informs the others."""
     weight: float = Field(default=1.0, gt=0)
     """Share of the field in the loss of fields that are trained together, over the sum of all of theirs."""
 
@@ -64,18 +66,35 @@ class Network(Section):
     in the released code, whose row is wrong where the token grid of a field is not square."""
     heads: int = Field(default=16, ge=1)
     """Attention heads a block."""
+    decoder_heads: int | None = Field(default=None, ge=2)
+    """Attention heads a block of the decoder, where they differ from ``heads``."""
+    decoder_cross_ratio: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the decoder's heads that attend to the encoder, rounded down; the others to the decoder's own
+    tokens."""
     encoder_blocks: int = Field(default=6, ge=1)
     """Blocks of the encoder."""
     decoder_blocks: int = Field(default=6, ge=1)
     """Blocks of the decoder; each attends to one encoder block, deepest first (U-Net order)."""
+    decoder_cross_rate: float = Field(default=1.0, ge=0)
+    """Encoder blocks that the next decoder block is further up, rounded down together: 1 is U-Net order,
+    with 0 all attend to the deepest."""
+    layer_norm: Literal["all", "decoder"] = "all"
+    """Where a layer norm comes before: ``all`` attention and MLPs, or, as an option of the released code,
+    the attention of the ``decoder`` only."""
+    mlp_layers: int = Field(default=2, ge=2)
+    """Linear layers of each MLP of the encoder."""
+    decoder_mlp_layers: int | None = Field(default=None, ge=2)
+    """Linear layers of each MLP of the decoder, where they differ from ``mlp_layers``."""
     mlp_factor: int = Field(default=2, ge=1)
-    """Width of the hidden layer of each MLP over ``embed_dim``."""
+    """Width of the hidden layers of each MLP over ``embed_dim``."""
     mlp_output: Literal["linear", "gelu"] = "linear"
     """Last step of each MLP; ``gelu`` as in the released code, which can only add to its input."""
     dropout: float = Field(default=0.05, ge=0, lt=1)
     """Dropout rate."""
     tails: int = Field(default=16, ge=2)
     """Members of the tail ensemble."""
+    tail_layers: int = Field(default=0, ge=0)
+    """Hidden layers of each tail, of the width of the transformer."""
     qk_norm: bool = False
     """Layer norm on queries and keys of the encoder."""
     coupling_heads: int = Field(default=1, ge=1)
@@ -89,17 +108,45 @@ class Network(Section):
 
     @model_validator(mode="after")
     def _divides(self) -> Network:
-        if self.heads % 2:
-            raise ValueError(f"heads = {self.heads} must be even: half of the decoder's are cross-attention")
-        if self.embed_dim % (2 * self.heads):
+        if min(self.decoder_split) < 1:
+            own, cross = self.decoder_split
             raise ValueError(
-                f"embed_dim = {self.embed_dim} must be a multiple of 2 * heads = {2 * self.heads}"
+                f"decoder_cross_ratio = {self.decoder_cross_ratio} leaves {cross} of {own + cross} heads of "
+                f"the decoder to the encoder and {own} to its own tokens; both need one"
             )
-        if self.info_dim >= self.embed_dim:
-            raise ValueError(f"info_dim = {self.info_dim} must be below embed_dim = {self.embed_dim}")
-        if self.decoder_blocks > self.encoder_blocks:
+        self.check_width("embed_dim", self.embed_dim)
+        if self.decoder_sources[-1] < 0:
             raise ValueError(
-                f"decoder_blocks = {self.decoder_blocks} exceeds encoder_blocks = "
-                f"{self.encoder_blocks}; each decoder block attends to an encoder block of its own"
+                f"decoder_blocks = {self.decoder_blocks} exceeds encoder_blocks = {self.encoder_blocks} at "
+                f"decoder_cross_rate = {self.decoder_cross_rate}; each attends to an encoder block"
             )
         return self
+
+    def check_width(self, key: str, width: int) -> None:
+        """Refuse a width of a transformer that heads or token information do not fit into.
+
+        Args:
+            key: what the width is called.
+            width: of the transformer.
+
+        Raises:
+            ValueError: naming ``key`` and what it must be.
+        """
+        for name, heads in (("heads", self.heads), ("decoder_heads", self.decoder_heads or self.heads)):
+            if width % heads or width % 2:
+                raise ValueError(f"{key} = {width} must be even and a multiple of network.{name} = {heads}")
+        if self.info_dim >= width:
+            raise ValueError(f"network.info_dim = {self.info_dim} must be below {key} = {width}")
+
+    @property
+    def decoder_split(self) -> tuple[int, int]:
+        """Heads a block of the decoder: to its own tokens, and to the encoder's."""
+        heads = self.decoder_heads or self.heads
+        cross = int(heads * self.decoder_cross_ratio)
+        return heads - cross, cross
+
+    @property
+    def decoder_sources(self) -> tuple[int, ...]:
+        """Number of the encoder block that each decoder block attends to."""
+        last = self.encoder_blocks - 1
+        return tuple(last - int(self.decoder_cross_rate * n) for n in range(self.decoder_blocks))

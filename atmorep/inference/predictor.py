@@ -58,9 +58,9 @@ class Predictor:
             IntegrityError: if the bundle is incomplete or damaged, or does not know ``field``.
         """
         trained = bundle.load(folder)
-        if field not in trained.fields:
+        if field not in trained.model.predicted:
             raise IntegrityError(
-                f"{folder}: knows {', '.join(trained.fields)}, not {field}; train it with {field}"
+                f"{folder}: predicts {', '.join(trained.model.predicted)}, not {field}; train it with {field}"
             )
         neighbourhoods = {
             name: NeighbourhoodReader(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from atmorep.config.network import Network
 from atmorep.model.inputs import Tokens
 
 
@@ -38,8 +39,8 @@ class Attend(nn.Module):
         return scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
-def _head_norm(width: int, qk_norm: bool) -> nn.Module:
-    return nn.LayerNorm(width, elementwise_affine=False) if qk_norm else nn.Identity()
+def _norm(width: int, wanted: bool) -> nn.Module:
+    return nn.LayerNorm(width, elementwise_affine=False) if wanted else nn.Identity()
 
 
 class CrossAttention(nn.Module):
@@ -51,20 +52,18 @@ class CrossAttention(nn.Module):
     Args:
         dim: width D of the field that attends.
         other_dim: width of the other field.
-        heads: heads A.
-        width: width d of a head.
-        qk_norm: layer norm (no affine) on the keys; queries have none, as published.
+        config: the network section of the configuration; ``qk_norm`` is one of keys only, as published.
     """
 
-    def __init__(self, dim: int, other_dim: int, heads: int, width: int, qk_norm: bool) -> None:
+    def __init__(self, dim: int, other_dim: int, config: Network) -> None:
         super().__init__()
-        self.heads = heads
-        self.norm = nn.LayerNorm(other_dim, elementwise_affine=False)
-        self.q = nn.Linear(dim, heads * width, bias=False)
-        self.kv = nn.Linear(other_dim, 2 * heads * width, bias=False)
-        self.key_norm = _head_norm(width, qk_norm)
+        self.heads, width = config.coupling_heads, dim // config.heads
+        self.norm = _norm(other_dim, config.layer_norm == "all")
+        self.q = nn.Linear(dim, self.heads * width, bias=False)
+        self.kv = nn.Linear(other_dim, 2 * self.heads * width, bias=False)
+        self.key_norm = _norm(width, config.qk_norm)
         self.attend = Attend()
-        self.out = nn.Linear(heads * width, dim, bias=False)
+        self.out = nn.Linear(self.heads * width, dim, bias=False)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, normed: Tensor, other: Tokens) -> Tensor:
@@ -83,33 +82,20 @@ class EncoderAttention(nn.Module):
 
     Args:
         dim: width D.
-        heads: heads A of the self-attention.
-        dropout: dropout rate of the projected output.
-        qk_norm: layer norm (no affine) on queries and keys.
+        config: the network section of the configuration.
         others: widths of the coupled fields by name.
-        coupling_heads: heads a coupled field.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        heads: int,
-        dropout: float,
-        qk_norm: bool,
-        others: Mapping[str, int],
-        coupling_heads: int,
-    ) -> None:
+    def __init__(self, dim: int, config: Network, others: Mapping[str, int]) -> None:
         super().__init__()
-        self.heads, width = heads, dim // heads
-        self.norm = nn.LayerNorm(dim, elementwise_affine=False)
+        self.heads = config.heads
+        self.norm = _norm(dim, config.layer_norm == "all")
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.head_norm = _head_norm(width, qk_norm)
+        self.head_norm = _norm(dim // config.heads, config.qk_norm)
         self.attend = Attend()
         self.out = nn.Linear(dim, dim, bias=False)
-        self.dropout = nn.Dropout(dropout)
-        self.cross = nn.ModuleDict(
-            {name: CrossAttention(dim, d, coupling_heads, width, qk_norm) for name, d in others.items()}
-        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.cross = nn.ModuleDict({name: CrossAttention(dim, d, config) for name, d in others.items()})
 
     def forward(self, x: Tokens, others: Mapping[str, Tokens]) -> Tensor:
         """The field's tokens (B, N, D) and those of the coupled fields to (B, N, D)."""
@@ -122,35 +108,35 @@ class EncoderAttention(nn.Module):
 
 
 class DecoderAttention(nn.Module):
-    """Half of the heads attend to the decoder's own tokens, half to an encoder block's output.
+    """Some heads attend to the decoder's own tokens, the others to an encoder block's output.
 
     Args:
         dim: width D.
-        heads: heads A, an even number.
-        dropout: dropout rate of the projected output.
+        config: the network section of the configuration; published is half and half.
     """
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, dim: int, config: Network) -> None:
         super().__init__()
-        self.heads, half = heads // 2, dim // 2
+        self.heads, self.cross_heads = config.decoder_split
+        width = dim // (self.heads + self.cross_heads)
         self.norm = nn.LayerNorm(dim, elementwise_affine=False)
         self.encoder_norm = nn.LayerNorm(dim, elementwise_affine=False)
-        self.qkv = nn.Linear(dim, 3 * half, bias=False)
-        self.cross_q = nn.Linear(dim, half, bias=False)
-        self.cross_kv = nn.Linear(dim, 2 * half, bias=False)
-        self.q_norm = nn.LayerNorm(dim // heads)
-        self.k_norm = nn.LayerNorm(dim // heads)
+        self.qkv = nn.Linear(dim, 3 * self.heads * width, bias=False)
+        self.cross_q = nn.Linear(dim, self.cross_heads * width, bias=False)
+        self.cross_kv = nn.Linear(dim, 2 * self.cross_heads * width, bias=False)
+        self.q_norm = nn.LayerNorm(width)
+        self.k_norm = nn.LayerNorm(width)
         self.attend, self.attend_encoder = Attend(), Attend()
         self.out = nn.Linear(dim, dim, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, encoded: Tokens) -> Tensor:
         """(B, N, D) and the encoder block's (B, P, D) to (B, N, D)."""
         normed = self.norm(x)
         q, k, v = (_split(y, self.heads) for y in self.qkv(normed).chunk(3, dim=-1))
         own = self.attend(self.q_norm(q), self.k_norm(k), v, None)
-        other_q = _split(self.cross_q(normed), self.heads)
+        other_q = _split(self.cross_q(normed), self.cross_heads)
         kv = self.cross_kv(self.encoder_norm(encoded.values)).chunk(2, dim=-1)
-        other_k, other_v = (_split(y, self.heads) for y in kv)
+        other_k, other_v = (_split(y, self.cross_heads) for y in kv)
         other = self.attend_encoder(self.q_norm(other_q), self.k_norm(other_k), other_v, encoded.present)
         return x + self.dropout(self.out(torch.cat([own, other], dim=-1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -12,24 +13,29 @@ from atmorep.model.inputs import Tokens
 
 
 class Perceptron(nn.Module):
-    """x + MLP(LayerNorm(x)) with one hidden layer.
+    """x + MLP(LayerNorm(x)).
 
     The released code of the paper puts a GELU behind the last linear layer too, which can only add
     to x; ``network.mlp_output: gelu`` keeps that.
+
+    Args:
+        dim: width D.
+        config: the network section of the configuration.
+        layers: linear layers.
     """
 
-    def __init__(self, dim: int, config: Network) -> None:
+    def __init__(self, dim: int, config: Network, layers: int) -> None:
         super().__init__()
         hidden = config.mlp_factor * dim
+        first = nn.LayerNorm(dim, elementwise_affine=False) if config.layer_norm == "all" else nn.Identity()
         last = nn.GELU() if config.mlp_output == "gelu" else nn.Identity()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(dim, elementwise_affine=False),
-            nn.Linear(dim, hidden),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(hidden, dim),
-            last,
-        )
+        widths = [dim, *[hidden] * (layers - 1)]
+        inner = [
+            part
+            for pair in pairwise(widths)
+            for part in (nn.Linear(*pair), nn.GELU(), nn.Dropout(config.dropout))
+        ]
+        self.layers = nn.Sequential(first, *inner, nn.Linear(hidden, dim), last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) to (B, N, D)."""
@@ -48,10 +54,8 @@ class EncoderBlock(nn.Module):
 
     def __init__(self, dim: int, config: Network, others: Mapping[str, int]) -> None:
         super().__init__()
-        self.attention = EncoderAttention(
-            dim, config.heads, config.dropout, config.qk_norm, others, config.coupling_heads
-        )
-        self.mlp = Perceptron(dim, config)
+        self.attention = EncoderAttention(dim, config, others)
+        self.mlp = Perceptron(dim, config, config.mlp_layers)
 
     def forward(self, x: Tokens, others: Mapping[str, Tokens]) -> Tokens:
         """The field's tokens (B, N, D) and those of the coupled fields to (B, N, D)."""
@@ -63,8 +67,8 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, dim: int, config: Network) -> None:
         super().__init__()
-        self.attention = DecoderAttention(dim, config.heads, config.dropout)
-        self.mlp = Perceptron(dim, config)
+        self.attention = DecoderAttention(dim, config)
+        self.mlp = Perceptron(dim, config, config.decoder_mlp_layers or config.mlp_layers)
 
     def forward(self, x: Tensor, encoded: Tokens) -> Tensor:
         """(B, N, D) and the encoder block's (B, P, D) to (B, N, D)."""

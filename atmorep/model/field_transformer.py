@@ -33,11 +33,13 @@ class FieldShape:
         tokens: tokens of a neighbourhood in (level, time, latitude, longitude).
         token_size: grid points a token in (time, latitude, longitude).
         dim: width D.
+        predicted: whether the field is predicted; otherwise it has encoder blocks only.
     """
 
     tokens: TokenShape
     token_size: Size
     dim: int
+    predicted: bool = True
 
 
 class Embedded(NamedTuple):
@@ -99,9 +101,12 @@ class FieldTransformer(nn.Module):
         self.encoder = nn.ModuleList(
             EncoderBlock(shape.dim, config, others) for _ in range(config.encoder_blocks)
         )
-        self.decoder = nn.ModuleList(DecoderBlock(shape.dim, config) for _ in range(config.decoder_blocks))
-        gain = 1.0 if config.first_guess == "none" else DEPARTURE_GAIN
-        self.tail = TailEnsemble(shape.dim, volume, config.tails, gain)
+        self.sources = config.decoder_sources
+        self.decoder, self.tail = nn.ModuleList(), None
+        if shape.predicted:
+            self.decoder.extend(DecoderBlock(shape.dim, config) for _ in self.sources)
+            gain = 1.0 if config.first_guess == "none" else DEPARTURE_GAIN
+            self.tail = TailEnsemble(shape.dim, volume, config.tails, gain, config.tail_layers)
         self.guess = FirstGuess(shape) if config.first_guess == "temporal" else None
 
     def embed(self, inputs: Inputs) -> Embedded:
@@ -127,12 +132,17 @@ class FieldTransformer(nn.Module):
 
         Returns:
             Members (B, L, K, I, J, M, V) in normalised units.
+
+        Raises:
+            ValueError: if the field is not predicted.
         """
+        if self.tail is None:
+            raise ValueError("a field that is not predicted has no decoder")
         x = encoded[-1].values
         if start.order is not None:
             x = _put(start.tokens, start.order, encoded[-1])
-        for block, other in zip(self.decoder, reversed(encoded), strict=False):
-            x = block(x, other)
+        for block, source in zip(self.decoder, self.sources, strict=True):
+            x = block(x, encoded[source])
         members: Tensor = self.tail(x).unflatten(1, grid)
         return members if start.guess is None else members + start.guess.unsqueeze(-2)
 

@@ -39,7 +39,7 @@ class Multiformer(nn.Module):
 
         Args:
             inputs: of each field of the model.
-            wanted: fields to predict; all where absent.
+            wanted: fields to predict, out of :attr:`predicted`; all of these where absent.
 
         Returns:
             Members (B, L, K, I, J, M, V) in normalised units, by field.
@@ -59,8 +59,13 @@ class Multiformer(nn.Module):
             name: transformers[name].decode(
                 embedded[name], [layer[name] for layer in layers[1:]], inputs[name].blank.shape[1:]
             )
-            for name in wanted or transformers
+            for name in wanted or self.predicted
         }
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """Fields that the model can predict."""
+        return tuple(name for name, field in self.fields.items() if field.tail is not None)
 
     @property
     def blocks(self) -> int:

@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm
 
+from atmorep.config import Network
 from atmorep.model.attention import DecoderAttention, EncoderAttention
 from atmorep.model.inputs import Tokens
 
 DIM, HEADS = 16, 4
+NETWORK = {"embed_dim": DIM, "info_dim": 4, "heads": HEADS, "dropout": 0.0}
 TOLERANCE = 1e-12  # all in float64
 
 
@@ -15,9 +17,9 @@ def tokens(number, seed=0):
     return torch.randn(2, number, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def encoder(qk_norm=False, others=None, coupling_heads=1):
+def encoder(qk_norm=False, others=None, **changes):
     torch.manual_seed(0)
-    layer = EncoderAttention(DIM, HEADS, 0.0, qk_norm, others or {}, coupling_heads).double()
+    layer = EncoderAttention(DIM, Network(**NETWORK, qk_norm=qk_norm, **changes), others or {}).double()
     for cross in layer.cross.values():
         torch.nn.init.normal_(cross.out.weight)
     return layer
@@ -54,7 +56,7 @@ def test_self_attention_is_its_formula_head_by_head(qk_norm):
 @pytest.mark.parametrize("qk_norm", [False, True])
 @pytest.mark.parametrize("number", [1, 2])
 def test_coupling_heads_attend_to_the_other_field_and_add_up(qk_norm, number):
-    layer, x = encoder(qk_norm, {"v": DIM, "t": 8}, number), tokens(7)
+    layer, x = encoder(qk_norm, {"v": DIM, "t": 8}, coupling_heads=number), tokens(7)
     others = {"v": tokens(5, seed=1), "t": torch.randn(2, 3, 8, dtype=torch.float64)}
     expected = layer(Tokens(x), {name: Tokens(torch.zeros_like(o)) for name, o in others.items()})
     for name, other in others.items():
@@ -77,9 +79,29 @@ def test_absent_tokens_are_not_attended_to():
     assert torch.allclose(found[:, :4], expected, atol=TOLERANCE)
 
 
-def test_half_of_the_decoders_heads_attend_to_the_encoder():
+def test_without_layer_norms_there_is_none_in_the_encoder():
+    layer, x, other = encoder(others={"v": DIM}, layer_norm="decoder"), tokens(7), tokens(5, seed=1)
+    q, k, v = (heads(x @ w.T, HEADS) for w in layer.qkv.weight.chunk(3))
+    cross = layer.cross["v"]
+    coupled = attend(x @ cross.q.weight.T, *(other @ w.T for w in cross.kv.weight.chunk(2)))
+    own = torch.cat([attend(*one) for one in zip(q, k, v, strict=True)], -1)
+    expected = x + own @ layer.out.weight.T + coupled @ cross.out.weight.T
+    assert torch.allclose(layer(Tokens(x), {"v": Tokens(other)}), expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "split"),
+    [
+        ({}, (2, 2)),
+        ({"decoder_cross_ratio": 0.3}, (3, 1)),
+        ({"decoder_heads": 8, "decoder_cross_ratio": 0.8}, (2, 6)),
+        ({"decoder_heads": 2, "layer_norm": "decoder"}, (1, 1)),
+    ],
+)
+def test_a_share_of_the_decoders_heads_attends_to_the_encoder(changes, split):
     torch.manual_seed(0)
-    layer, x, encoded = DecoderAttention(DIM, HEADS, 0.0).double(), tokens(7), tokens(5, seed=1)
+    layer = DecoderAttention(DIM, Network(**NETWORK, **changes)).double()
+    x, encoded = tokens(7), tokens(5, seed=1)
     for norm in (layer.q_norm, layer.k_norm):
         norm.weight.data.uniform_(0.5, 1.5)
         norm.bias.data.uniform_(-1, 1)
@@ -88,8 +110,8 @@ def test_half_of_the_decoders_heads_attend_to_the_encoder():
     cross = [y @ layer.cross_q.weight.T, *(other @ w.T for w in layer.cross_kv.weight.chunk(2))]
     parts = [
         attend(layer.q_norm(a), layer.k_norm(b), c)
-        for triple in (own, cross)
-        for a, b, c in zip(*(heads(part, HEADS // 2) for part in triple), strict=True)
+        for triple, number in zip((own, cross), split, strict=True)
+        for a, b, c in zip(*(heads(part, number) for part in triple), strict=True)
     ]
     expected = x + torch.cat(parts, -1) @ layer.out.weight.T
     assert torch.allclose(layer(x, Tokens(encoded)), expected, atol=TOLERANCE)

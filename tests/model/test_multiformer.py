@@ -1,6 +1,7 @@
 """The transformer as a whole: size, shapes, order of blocks, gradients, and values that must not drift."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -118,9 +119,18 @@ def test_every_member_predicts_every_point_of_every_token(guess, batch):
     assert torch.isfinite(members).all()
 
 
-@pytest.mark.parametrize(("encoders", "decoders"), [(3, 3), (4, 2)])
-def test_decoder_blocks_attend_to_encoder_blocks_deepest_first(encoders, decoders):
-    model = transformer(encoder_blocks=encoders, decoder_blocks=decoders)
+@pytest.mark.parametrize(
+    ("encoders", "rate", "sources"),
+    [
+        (3, 1.0, [2, 1, 0]),
+        (4, 1.0, [3, 2]),
+        (5, 1.7, [4, 3, 1]),
+        (2, 0.0, [1, 1, 1]),
+        (2, 0.5, [1, 1, 0, 0]),  # deeper than the encoder
+    ],
+)
+def test_decoder_blocks_attend_to_encoder_blocks_deepest_first(encoders, rate, sources):
+    model = transformer(encoder_blocks=encoders, decoder_blocks=len(sources), decoder_cross_rate=rate)
     encoded, attended = [], []
     for block in model.encoder:
         block.register_forward_hook(lambda _, __, output: encoded.append(output))
@@ -128,9 +138,20 @@ def test_decoder_blocks_attend_to_encoder_blocks_deepest_first(encoders, decoder
         block.register_forward_pre_hook(lambda _, arguments: attended.append(arguments[1]))
     model(*inputs())
     assert len(encoded) == encoders
-    assert len(attended) == decoders
-    for k, other in enumerate(attended):
-        assert other is encoded[encoders - 1 - k]
+    assert [next(n for n, one in enumerate(encoded) if one is other) for other in attended] == sources
+
+
+def test_a_field_that_is_not_predicted_informs_the_others_only():
+    torch.manual_seed(0)
+    shapes = {**SHAPES, "t": replace(SHAPES["t"], predicted=False)}
+    model, given = trained(Multiformer(shapes, COUPLED, network())), all_inputs()
+    assert not any(name.startswith(("fields.t.decoder", "fields.t.tail")) for name in model.state_dict())
+    before = model(given)
+    assert model.predicted == tuple(before) == ("u", "v")
+    given["t"] = given["t"]._replace(source=given["t"].source + 1)
+    assert not torch.allclose(before["u"], model(given)["u"], atol=1e-4)
+    with pytest.raises(ValueError, match="not predicted"):
+        model(given, ["t"])
 
 
 def test_tokens_of_the_same_content_are_told_apart_by_position():
