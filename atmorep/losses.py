@@ -127,15 +127,26 @@ def means(field: Scored, config: Loss) -> dict[str, Tensor]:
     return {name: (weight * TERMS[name](field.members, field.target)).mean() for name in config.terms}
 
 
-def loss_of(members: Mapping[str, Tensor], batch: Mapping[str, FieldBatch], config: Config) -> Losses:
+def loss_of(
+    members: Mapping[str, Tensor],
+    batch: Mapping[str, FieldBatch],
+    config: Config,
+    shares: Mapping[str, Tensor] | None = None,
+) -> Losses:
     """Return the loss of the predicted fields.
 
     Args:
         members: (B, L, K, I, J, M, V) by field; fields without are not scored.
         batch: by field.
         config: sections ``loss`` and ``fields`` are used.
+        shares: of the selected tokens of each field that are in this part of a batch; what is returned is
+            then its part of the batch's loss. All where absent.
     """
-    parts = {field: means(scored(members[field], batch[field]), config.loss) for field in members}
+    parts = {}
+    for field in members:
+        terms = means(scored(members[field], batch[field]), config.loss)
+        share = 1.0 if shares is None else shares[field].float()
+        parts[field] = {name: share * term for name, term in terms.items()}
     whole = sum(config.fields[field].weight for field in members)
     weighted = [
         config.fields[field].weight / whole * config.loss.terms[name] * part

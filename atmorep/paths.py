@@ -72,7 +72,7 @@ class Paths:
             "network": c.network.model_dump(mode="json"),
             "masking": c.masking.model_dump(mode="json"),
             "loss": c.loss.model_dump(mode="json"),
-            "training": c.training.model_dump(mode="json"),
+            "training": c.training.determining(),
             "validation": [p.model_dump(mode="json") for p in c.data.periods.validation],
         }
 
@@ -82,7 +82,8 @@ class Paths:
         return {
             "fields": {name: self._model_parts(name) for name in c.fields},
             "coupled": {name: [list(field.coupled), field.weight] for name, field in c.fields.items()},
-            "coupling": c.coupling.model_dump(mode="json"),
+            "coupling": c.coupling.model_dump(mode="json", exclude={"training"}),
+            "training": (c.coupling.training or c.training).determining(),
         }
 
     def _evaluation_parts(self, field: str) -> dict[str, Any]:

@@ -1,21 +1,45 @@
-"""Optimiser, schedule and evaluation."""
+"""Optimiser, schedule, execution and evaluation."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from atmorep.config.base import Section
 
 
-class Training(Section):
-    """Optimisation of one field's transformer."""
+class Execution(Section):
+    """How a training is run: what changes its speed, its memory or what is noted down, but not its result.
+
+    These keys enter no hash and may differ from one run of a training to the next.
+    """
+
+    workers: int = Field(default=0, ge=0)
+    """Processes that read and prepare batches beside each rank; 0 prepares them between the steps."""
+    accumulate: int = Field(default=1, ge=1)
+    """Parts that each rank takes its share of a batch in, one after the other to save memory."""
+    gradient_checkpointing: bool = False
+    """Blocks are computed again in the backward pass, not kept: less memory, a third more time."""
+    compile: bool = False
+    """The network is compiled by ``torch.compile``, which takes minutes at the start."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """Where there are several ranks: ``ddp`` keeps the network whole on each, ``fsdp`` a share of it."""
+    checkpoint_minutes: float | None = Field(default=10.0, gt=0)
+    """Minutes between two complete states within an epoch; null for none. Each epoch ends with one."""
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    """Steps between two complete states within an epoch; null for none."""
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+    """Where the log goes besides ``training.csv``; one that fails is left out with a warning."""
+
+
+class Training(Execution):
+    """Optimisation of the network."""
 
     seed: int = Field(default=0, ge=0)
     """Seed of weights, samples and masks."""
     epochs: int = Field(default=128, ge=1)
-    """Epochs; one validation and one checkpoint each."""
+    """Epochs; one validation each."""
     samples_per_epoch: int = Field(default=49_152, ge=1)
     """Training samples an epoch."""
     validation_samples: int = Field(default=1024, ge=1)
@@ -56,7 +80,23 @@ class Training(Section):
             )
         if self.lr_start > self.lr_max or self.lr_end > self.lr_max:
             raise ValueError("lr_start and lr_end must not exceed lr_max")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate = {self.accumulate} must divide batch_size = {self.batch_size}; each part is "
+                "of as many samples"
+            )
+        if self.optimizer == "muon" and self.strategy == "fsdp":
+            raise ValueError("optimizer = 'muon' needs whole matrices; use strategy = 'ddp' or 'adamw'")
         return self
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps an epoch."""
+        return self.samples_per_epoch // self.batch_size
+
+    def determining(self) -> dict[str, Any]:
+        """Return the keys that determine the result, as plain values: all but those of :class:`Execution`."""
+        return self.model_dump(mode="json", exclude=set(Execution.model_fields))
 
 
 class Evaluation(Section):

@@ -50,6 +50,10 @@ class FieldBatch:
         """What the model is given."""
         return Inputs(self.source, self.info, self.blank)
 
+    def samples(self, first: int, last: int) -> FieldBatch:
+        """Return the samples ``first`` … ``last`` - 1."""
+        return FieldBatch(*(getattr(self, name)[first:last] for name in self.__annotations__))
+
     def to(self, device: torch.device) -> FieldBatch:
         """Return the batch on ``device``."""
         return FieldBatch(

@@ -1,4 +1,4 @@
-"""What happens once an epoch: seeds, log, progress, best weights, complete state."""
+"""What happens beside the steps: the log of epochs, the best weights, the complete state."""
 
 from __future__ import annotations
 
@@ -9,125 +9,164 @@ from typing import Any
 import lightning as L
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback
 from safetensors.torch import save_file
+from torch import nn
+from torch.distributed.tensor import DTensor
 
 from atmorep.artefacts import written_aside
-from atmorep.errors import DataError
-from atmorep.sampling.windows import sample_generator
-from atmorep.training.task import PretrainTask
+from atmorep.config import Config
+from atmorep.training import state
+from atmorep.training.optimizers import learning_rate
+from atmorep.training.progress import Progress, Row, not_finite
+from atmorep.training.task import TrainingTask
 
-STATE = "state.ckpt"
-BEST = "best.safetensors"
 LOG = "training.csv"
-
-
-class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint aside and renames it; reads tensors and plain values only."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write ``checkpoint`` to ``path`` at once."""
-        with written_aside(Path(path)) as aside:
-            torch.save(checkpoint, aside)
-
-    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: Any = True) -> Any:
-        """Read ``path`` without unpickling objects."""
-        return torch.load(path, map_location=map_location, weights_only=True)
-
-
-def complete_state(folder: Path) -> ModelCheckpoint:
-    """Return the callback that keeps the complete state of the last epoch in ``folder``."""
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename=Path(STATE).stem,
-        every_n_epochs=1,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-
-
-class EpochSeed(Callback):
-    """Seeds dropout by (seed, epoch), so that a resumed epoch draws what it would have drawn."""
-
-    def on_train_epoch_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
-        """Seed this epoch."""
-        assert isinstance(task, PretrainTask)
-        rng = sample_generator("dropout", task.settings.seed, trainer.current_epoch, trainer.global_rank)
-        torch.manual_seed(int(rng.integers(2**62)))
 
 
 class EpochLog(Callback):
     """Logs each epoch to CSV, prints it, and keeps the weights of least validation loss.
 
     Args:
-        name: what is trained, for the printed line.
         folder: of the log and the best weights.
+        config: of the training.
+        progress: where it stands.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.folder = name, folder
-        self.rows: list[dict[str, float]] = []
-        self._begun = 0.0
-
-    def state_dict(self) -> dict[str, Any]:
-        """The rows so far."""
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the rows of the resumed state."""
-        self.rows = state_dict["rows"]
+    def __init__(self, folder: Path, config: Config, progress: Progress) -> None:
+        self.folder, self.settings, self.progress = folder, config.training, progress
+        weights = torch.tensor([config.fields[name].weight for name in progress.fields], dtype=torch.float64)
+        self._weights = weights / weights.sum()
+        self._begun, self._first = 0.0, 0
 
     def on_train_epoch_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
         """Start the clock."""
-        self._begun = time.perf_counter()
+        self._begun, self._first = time.perf_counter(), self.progress.step
 
     def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
         """Log the epoch.
 
         Raises:
-            DataError: if the loss is no longer finite.
+            DataError: if a loss is no longer finite.
         """
-        assert isinstance(task, PretrainTask)
-        row = self._row(trainer, task)
-        if not (row["train_loss"] < float("inf") and row["val_loss"] < float("inf")):
-            raise DataError(
-                f"{self.name}: the loss is not finite in epoch {trainer.current_epoch + 1}; lower "
-                "training.lr_max or check the field's values with 'atmorep verify'"
-            )
-        best = all(row["val_loss"] < earlier["val_loss"] for earlier in self.rows)
-        self.rows.append(row)
+        assert isinstance(task, TrainingTask)
+        self.progress.check()
+        row, best = self._row(task.validation.cpu()), self.progress.best
+        if all(row["val_loss"] < earlier["val_loss"] for earlier in self.progress.rows):
+            best = f"best-{row['epoch']:.0f}.safetensors"
+            save_weights(task.best_known, self.folder / best)
+        self.progress.end_epoch(row, best)
         if trainer.is_global_zero:
-            self._write(task, best)
-            self._print(row, task.settings.epochs)
+            write_log(self.folder, self.progress)
+            self._print(row)
 
-    def _row(self, trainer: L.Trainer, task: PretrainTask) -> dict[str, float]:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    def _row(self, validation: torch.Tensor) -> Row:
+        """Return the row of an epoch whose validation gave (fields, 2), loss and mean squared error."""
+        progress, settings = self.progress, self.settings
+        broken = [n for n, bad in zip(progress.fields, ~validation.isfinite().all(1), strict=True) if bad]
+        if broken:
+            raise not_finite(broken, f"the validation loss is not finite after step {progress.step}")
         seconds = time.perf_counter() - self._begun
         return {
-            "epoch": trainer.current_epoch + 1,
-            "step": trainer.global_step,
-            "samples": (trainer.current_epoch + 1) * task.settings.samples_per_epoch,
-            "train_loss": metrics["train_loss"],
-            "val_loss": metrics["val_loss"],
-            "val_rmse": metrics["val_mse"] ** 0.5,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "epoch": progress.step // settings.steps_per_epoch,
+            "step": progress.step,
+            "samples": progress.step * settings.batch_size,
+            **self._losses(progress.sums.cpu() / settings.steps_per_epoch, *validation.unbind(1)),
+            "lr": learning_rate(settings, progress.step),
             "seconds": round(seconds, 2),
-            "samples_per_second": round(task.settings.samples_per_epoch / seconds, 2),
+            "samples_per_second": round((progress.step - self._first) * settings.batch_size / seconds, 2),
         }
 
-    def _write(self, task: PretrainTask, best: bool) -> None:
-        with written_aside(self.folder / LOG) as aside:
-            pd.DataFrame(self.rows).to_csv(aside, index=False)
-        if best:
-            with written_aside(self.folder / BEST) as aside:
-                save_file({k: v.contiguous() for k, v in task.best_known.state_dict().items()}, aside)
+    def _losses(self, train: torch.Tensor, validation: torch.Tensor, squares: torch.Tensor) -> Row:
+        """Means over the fields by their weights, and each field's own where there are several."""
+        by_name = {"train_loss": train, "val_loss": validation, "val_rmse": squares}
+        row = {name: float(values @ self._weights) for name, values in by_name.items()}
+        if len(self.progress.fields) > 1:
+            for number, field in enumerate(self.progress.fields):
+                row |= {f"{name}_{field}": float(values[number]) for name, values in by_name.items()}
+        return {name: value**0.5 if name.startswith("val_rmse") else value for name, value in row.items()}
 
-    def _print(self, row: dict[str, float], epochs: int) -> None:
-        left = (epochs - row["epoch"]) * row["seconds"] / 60
+    def _print(self, row: Row) -> None:
+        epochs = self.settings.epochs
+        left = (epochs - row["epoch"]) * self.settings.samples_per_epoch / row["samples_per_second"] / 60
         print(
-            f"{self.name}: epoch {row['epoch']:.0f}/{epochs}  train {row['train_loss']:.4f}  "
-            f"validation {row['val_loss']:.4f} (rmse {row['val_rmse']:.3f})  lr {row['lr']:.1e}  "
-            f"{row['samples_per_second']:.0f} samples/s  {left:.1f} min left",
+            f"{'+'.join(self.progress.fields)}: epoch {row['epoch']:.0f}/{epochs}  "
+            f"train {row['train_loss']:.4f}  validation {row['val_loss']:.4f} (rmse {row['val_rmse']:.3f})  "
+            f"lr {row['lr']:.1e}  {row['samples_per_second']:.0f} samples/s  {left:.1f} min left",
             flush=True,
         )
+
+
+def write_log(folder: Path, progress: Progress) -> None:
+    """Write the log of all epochs to ``folder``."""
+    with written_aside(folder / LOG) as aside:
+        pd.DataFrame(progress.rows).to_csv(aside, index=False)
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write the weights of ``model``; all ranks take part, the first one writes."""
+    weights = state.gathered(model.state_dict())
+    if state.first_rank():
+        with written_aside(path) as aside:
+            save_file(weights, aside)
+
+
+class Keeper(Callback):
+    """Keeps the complete state: goes on from it, and writes it within epochs and at their end.
+
+    Args:
+        folder: of the state.
+        config: of the training.
+        progress: where it stands.
+    """
+
+    def __init__(self, folder: Path, config: Config, progress: Progress) -> None:
+        self.path, self.settings, self.progress = folder / state.STATE, config.training, progress
+        self.keys = state.described(config, progress.fields)
+        self._saved = time.perf_counter()
+
+    def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        """Go on from the state, once network and optimisers are where they will stay."""
+        assert isinstance(task, TrainingTask)
+        if self.progress.step:
+            state.restore(self.path, task.parts, trainer.optimizers)
+        self._saved = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: L.Trainer, task: L.LightningModule, *_: Any) -> None:
+        """Write the state where it is time; at the end of an epoch that waits for its validation."""
+        if self.progress.step % self.settings.steps_per_epoch and self._due(trainer):
+            self._save(trainer, task)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        """Write the state; best weights that it does not name are no longer needed."""
+        self._save(trainer, task)
+        if trainer.is_global_zero:
+            for path in self.path.parent.glob("best-*.safetensors"):
+                if path.name != self.progress.best:
+                    path.unlink()
+
+    def _due(self, trainer: L.Trainer) -> bool:
+        steps, minutes = self.settings.checkpoint_steps, self.settings.checkpoint_minutes
+        by_time = minutes is not None and time.perf_counter() - self._saved >= 60 * minutes
+        # clocks and signals differ between ranks: they have to agree
+        agreed = trainer.strategy.reduce_boolean_decision(by_time or trainer.received_sigterm, all=False)
+        return agreed or (steps is not None and self.progress.step % steps == 0)
+
+    def _save(self, trainer: L.Trainer, task: L.LightningModule) -> None:
+        """Write the state, unless it holds what is not finite: the one before is worth more.
+
+        Raises:
+            DataError: if it does.
+        """
+        assert isinstance(task, TrainingTask)
+        self.progress.check()
+        finite = all(_local(parameter).isfinite().all() for parameter in task.model.parameters())
+        if not trainer.strategy.reduce_boolean_decision(finite):
+            raise not_finite(self.progress.fields, f"weights are not finite after step {self.progress.step}")
+        state.save(self.path, task.parts, trainer.optimizers, self.progress, self.keys)
+        self._saved = time.perf_counter()
+
+
+def _local(parameter: torch.Tensor) -> torch.Tensor:
+    """Return this rank's share of a parameter."""
+    return parameter.to_local() if isinstance(parameter, DTensor) else parameter

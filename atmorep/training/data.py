@@ -1,13 +1,16 @@
-"""The batches of the fields of a model, as loaders whose order never depends on workers."""
+"""The batches of the fields of a model, as loaders whose order never depends on workers.
+
+Workers import this module: it stays clear of Lightning, which takes longer to import than all the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from atmorep.config import Config, Period
 from atmorep.errors import DataError
@@ -17,29 +20,6 @@ from atmorep.sampling.batches import Batch, NeighbourhoodReader, TrainingBatches
 from atmorep.sampling.windows import WindowSampler, valid_starts
 from atmorep.store.normalisation import Normalisation
 from atmorep.store.reader import FieldReader
-
-
-class EpochNumbers(Sampler[int]):
-    """Numbers of one epoch's batches; the epoch is set from outside before each pass.
-
-    Args:
-        batches: batches an epoch.
-    """
-
-    def __init__(self, batches: int) -> None:
-        self.batches, self.epoch = batches, 0
-
-    def __iter__(self) -> Iterator[int]:
-        """Yield epoch · batches … of the current epoch."""
-        return iter(range(self.epoch * self.batches, (self.epoch + 1) * self.batches))
-
-    def __len__(self) -> int:
-        """Batches an epoch."""
-        return self.batches
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this before each."""
-        self.epoch = epoch
 
 
 def neighbourhoods(config: Config, field: str) -> NeighbourhoodReader:
@@ -67,78 +47,89 @@ def window_sampler(
     return WindowSampler(stores[0].grid, extent, np.asarray(starts))
 
 
-def training_loader(
-    config: Config, fields: Sequence[str], rank: int = 0, ranks: int = 1
-) -> DataLoader[Batch]:
-    """Loader of training batches: a new set of samples each epoch."""
+def _open(config: Config, fields: Sequence[str], purpose: str, rank: int, ranks: int) -> TrainingBatches:
+    """Open the stores of ``fields`` and return the batches of ``purpose`` of one rank."""
     settings = config.training
-    number = settings.samples_per_epoch // settings.batch_size
-    return _loader(config, fields, "train", number, settings.batch_size, EpochNumbers(number), (rank, ranks))
-
-
-def validation_loader(
-    config: Config, fields: Sequence[str], rank: int = 0, ranks: int = 1
-) -> DataLoader[Batch]:
-    """Loader of validation batches: the same samples each epoch."""
-    settings = config.training
-    size = min(settings.batch_size, settings.validation_samples)
-    number = settings.validation_samples // size
-    return _loader(config, fields, "validation", number, size, range(number), (rank, ranks))
-
-
-class Samples(L.LightningDataModule):
-    """Training and validation batches of some fields; each rank loads its own share.
-
-    Args:
-        config: the configuration.
-        fields: ERA5 short names.
-    """
-
-    def __init__(self, config: Config, fields: Sequence[str]) -> None:
-        super().__init__()
-        self.config, self.fields = config, tuple(fields)
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Loader of this rank's training batches, at the epoch that comes next."""
-        trainer = self._trainer()
-        loader = training_loader(self.config, self.fields, trainer.global_rank, trainer.world_size)
-        # Lightning opens the iterator before it sets the epoch: a resumed one would repeat the first.
-        loader.sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        return loader
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Loader of this rank's validation batches."""
-        trainer = self._trainer()
-        return validation_loader(self.config, self.fields, trainer.global_rank, trainer.world_size)
-
-    def _trainer(self) -> L.Trainer:
-        assert self.trainer is not None
-        return self.trainer
-
-
-def _loader(
-    config: Config,
-    fields: Sequence[str],
-    purpose: str,
-    number: int,
-    batch_size: int,
-    order: EpochNumbers | range,
-    place: tuple[int, int],
-) -> DataLoader[Batch]:
-    rank, ranks = place
-    if batch_size % ranks:
-        raise DataError(f"training.batch_size = {batch_size} must be a multiple of the {ranks} ranks")
+    samples = settings.samples_per_epoch if purpose == "train" else settings.validation_samples
+    size = min(settings.batch_size, samples)
     readers = {field: neighbourhoods(config, field) for field in fields}
-    batches = TrainingBatches(
+    return TrainingBatches(
         config,
         readers,
         window_sampler(config, readers, getattr(config.data.periods, purpose), purpose),
         training_masks(config, fields),
         purpose=purpose,
-        batches_per_epoch=number,
-        batch_size=batch_size // ranks,
+        batches_per_epoch=samples // size,
+        batch_size=rank_share(config, purpose, size, ranks),
         rank=rank,
         ranks=ranks,
     )
-    # A generator of its own: to open an iterator draws a seed, which must not move on dropout's.
-    return DataLoader(batches, batch_size=None, sampler=order, generator=torch.Generator())
+
+
+def rank_share(config: Config, purpose: str, size: int, ranks: int) -> int:
+    """Return how many of ``size`` samples are each rank's.
+
+    Raises:
+        DataError: if they cannot be shared alike, in as many parts as a step is taken in.
+    """
+    parts = ranks * (config.training.accumulate if purpose == "train" else 1)
+    if size % parts:
+        raise DataError(
+            f"training.batch_size = {size} must be a multiple of {parts}, {ranks} ranks times "
+            f"training.accumulate = {config.training.accumulate}; change one of them"
+        )
+    return size // ranks
+
+
+class Batches(Dataset[Batch]):
+    """Batches by number (:class:`TrainingBatches`), opened anew in the process that they are sent to.
+
+    Args:
+        config: the configuration.
+        fields: ERA5 short names.
+        purpose: ``train`` or ``validation``.
+        rank: this process's.
+        ranks: their number.
+    """
+
+    def __init__(self, config: Config, fields: Sequence[str], purpose: str, rank: int, ranks: int) -> None:
+        self._how = (config, tuple(fields), purpose, rank, ranks)
+        self._opened = _open(*self._how)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Batches, self._how)  # open stores and their caches do not travel
+
+    def __getitem__(self, number: int) -> Batch:
+        """Return batch ``number``, counted from the first epoch's first."""
+        return self._opened[number]
+
+
+def training_loader(
+    config: Config, fields: Sequence[str], rank: int = 0, ranks: int = 1, first: int = 0
+) -> DataLoader[Batch]:
+    """Loader of the batches of the whole training from step ``first``: new samples each epoch."""
+    steps = range(first, config.training.epochs * config.training.steps_per_epoch)
+    return _loader(Batches(config, fields, "train", rank, ranks), config, steps)
+
+
+def validation_loader(
+    config: Config, fields: Sequence[str], rank: int = 0, ranks: int = 1
+) -> DataLoader[Batch]:
+    """Loader of validation batches: the same samples each time."""
+    settings = config.training
+    number = settings.validation_samples // min(settings.batch_size, settings.validation_samples)
+    return _loader(Batches(config, fields, "validation", rank, ranks), config, range(number))
+
+
+def _loader(batches: Batches, config: Config, order: range) -> DataLoader[Batch]:
+    workers = config.training.workers
+    # tensorstore aborts in a forked process; to open an iterator draws a seed, so that it has its generator
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=order,
+        generator=torch.Generator(),
+        num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,
+        persistent_workers=bool(workers),
+    )

@@ -1,40 +1,48 @@
-"""The pretraining task as Lightning sees it: loss, optimiser, schedule, moving average."""
+"""The training as Lightning sees it: a step of all fields, its loss, and what is validated."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Mapping
 
 import lightning as L
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from atmorep.config import Config, Training
-from atmorep.losses import loss_of, scored
-from atmorep.sampling.batches import Batch
-from atmorep.training.optimizers import build_optimizer
+from atmorep.config import Config
+from atmorep.losses import Losses, loss_of, scored
+from atmorep.sampling.batches import Batch, FieldBatch
+from atmorep.sampling.windows import sample_generator
+from atmorep.training import outside
+from atmorep.training.optimizers import build_optimizers, learning_rate
+from atmorep.training.progress import Progress
 
 
-class PretrainTask(L.LightningModule):
+class TrainingTask(L.LightningModule):
     """Predict the selected tokens of all fields of a model.
 
+    The loss of a step is that of all selected tokens of the global batch, however it is divided among ranks
+    and parts: each part counts by its tokens.
+
     Args:
-        model: the network.
-        config: loss and training sections are used.
-        steps_per_epoch: optimiser steps an epoch.
+        model: the network, a :class:`~atmorep.model.multiformer.Multiformer`.
+        config: fields, loss and training sections are used.
+        progress: where the training stands; every step is counted there.
     """
 
-    def __init__(self, model: nn.Module, config: Config, steps_per_epoch: int) -> None:
+    automatic_optimization = False
+
+    def __init__(self, model: nn.Module, config: Config, progress: Progress) -> None:
         super().__init__()
-        self.model = model
-        self.config = config
-        self.settings: Training = config.training
-        self.steps_per_epoch = steps_per_epoch
+        self.model, self.config, self.progress = model, config, progress
+        self.settings = config.training
         decay = config.training.ema_decay
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
         if self.average is not None:
             self.average.requires_grad_(False)
+        self.validation = torch.zeros(0)
 
     @property
     def best_known(self) -> nn.Module:
@@ -42,53 +50,106 @@ class PretrainTask(L.LightningModule):
         averaged: nn.Module = self.average.module if self.average is not None else self.model
         return averaged
 
-    @staticmethod
-    def _members(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Members (B, L, K, I, J, M, V) by field."""
-        predicted: dict[str, Tensor] = model({name: field.inputs for name, field in batch.items()})
-        return predicted
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The modules that a complete state holds, by name."""
+        return {"model": self.model} | ({} if self.average is None else {"average": self.average})
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Return the loss of a batch."""
-        loss = loss_of(self._members(self.model, batch), batch, self.config).total
-        size = len(next(iter(batch.values())).source)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
-        return loss
+    def configure_model(self) -> None:
+        """Shard the network where that is wanted; Lightning calls this once the ranks know of each other."""
+        if self.settings.strategy == "fsdp" and not isinstance(self.model, FSDPModule):
+            outside.shard(self.model)
+            if self.average is not None:
+                outside.shard(self.average.module)
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Move the average."""
+    def configure_optimizers(self) -> list[Optimizer]:
+        """The configured optimisers; their learning rate is set at each step."""
+        return build_optimizers(self.model, self.settings)
+
+    # -- a step --------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, _: int) -> None:
+        """Move the weights by one batch, taken in ``training.accumulate`` parts."""
+        torch.manual_seed(dropout_seed(self.settings.seed, self.progress.step, self.trainer.global_rank))
+        counts = self._over_ranks(self._counts(batch))
+        *others, last = outside.divided(batch, self.settings.accumulate)
+        with outside.unsynchronised(self.trainer):
+            losses = [self._backward(part, counts) for part in others]
+        losses.append(self._backward(last, counts))
+        self._move()
+        self.progress.add(self._over_ranks(torch.stack(losses).sum(0)))
+
+    def _backward(self, part: Batch, counts: Tensor) -> Tensor:
+        """Add the gradient of a part; returns its contribution (fields,) to the losses of the batch."""
+        shares = dict(zip(part, (self._counts(part) / counts).unbind(), strict=True))
+        losses, _ = self._losses(self.model, part, shares)
+        self.manual_backward(losses.total * self.trainer.world_size)  # ranks average their gradients
+        return self._by_field(losses)
+
+    def _move(self) -> None:
+        """Let the optimisers move the weights, and the average after them."""
+        rate = learning_rate(self.settings, self.progress.step)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad()
         if self.average is not None:
             self.average.update_parameters(self.model)
 
+    # -- validation ----------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin new sums."""
+        self.validation = torch.zeros(len(self.progress.fields), 3, dtype=torch.float64, device=self.device)
+
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Log loss and root mean square error of the ensemble mean, in normalised units."""
-        members = self._members(self.best_known, batch)
-        points = [scored(members[name], field) for name, field in batch.items()]
-        mse = torch.stack([(p.members.mean(1) - p.target).square().mean() for p in points]).mean()
-        size = len(next(iter(batch.values())).source)
-        self.log("val_loss", loss_of(members, batch, self.config).total, batch_size=size, sync_dist=True)
-        self.log("val_mse", mse, batch_size=size, sync_dist=True)
+        """Add loss, squared error of the ensemble mean (normalised units) and number of tokens."""
+        losses, members = self._losses(self.best_known, batch)
+        errors = torch.stack([_squared_error(members[name], part) for name, part in batch.items()])
+        counts = self._counts(batch)
+        self.validation += torch.stack([self._by_field(losses) * counts, errors * counts, counts], dim=1)
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        """The configured optimiser, and the schedule by step."""
-        optimizer = build_optimizer(self.model, self.settings)
-        factor = schedule(self.settings, self.steps_per_epoch)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+    def on_validation_epoch_end(self) -> None:
+        """Add up over ranks: the outcome is (fields, 2), loss and mean squared error."""
+        sums = self._over_ranks(self.validation)
+        self.validation = sums[:, :2] / sums[:, 2:]
+
+    # -- in common -----------------------------------------------------------------------------
+
+    def _losses(
+        self, model: nn.Module, batch: Batch, shares: Mapping[str, Tensor] | None = None
+    ) -> tuple[Losses, dict[str, Tensor]]:
+        members = model({name: part.inputs for name, part in batch.items()})
+        with torch.autocast(self.device.type, enabled=False):  # which would halve the loss's precision too
+            return loss_of(members, batch, self.config, shares), members
+
+    def _by_field(self, losses: Losses) -> Tensor:
+        """Losses (fields,) in double precision, without the fields' weights."""
+        terms = self.config.loss.terms
+        return torch.stack(
+            [
+                torch.stack([terms[n] * part.double() for n, part in parts.items()]).sum()
+                for parts in losses.parts.values()
+            ]
+        )
+
+    @staticmethod
+    def _counts(batch: Batch) -> Tensor:
+        """Selected tokens (fields,) in double precision."""
+        return torch.stack([part.selected.sum() for part in batch.values()]).double()
+
+    def _over_ranks(self, values: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(values, reduce_op="sum")
 
 
-def schedule(settings: Training, steps_per_epoch: int) -> Any:
-    """Return the factor of ``lr_max`` as a function of the step: warm-up, then decay."""
-    warmup = settings.warmup_epochs * steps_per_epoch
-    total = settings.epochs * steps_per_epoch
-    start, end = settings.lr_start / settings.lr_max, settings.lr_end / settings.lr_max
+def dropout_seed(seed: int, step: int, rank: int) -> int:
+    """Return the seed of dropout in a step: it draws the same after any interruption."""
+    return int(sample_generator("dropout", seed, step, rank).integers(2**62))
 
-    def factor(step: int) -> float:
-        if step < warmup:
-            return start + (1 - start) * step / warmup
-        if settings.schedule == "published":
-            return max(end, settings.decay_rate ** (-(step - warmup) / steps_per_epoch))
-        done = (step - warmup) / max(1, total - warmup)
-        return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    return factor
+def _squared_error(members: Tensor, batch: FieldBatch) -> Tensor:
+    """Mean squared error of the ensemble mean at the selected tokens, in double precision."""
+    points = scored(members, batch)
+    return (points.members.mean(1) - points.target).square().mean().double()

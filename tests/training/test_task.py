@@ -3,20 +3,21 @@
 import lightning as L
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import gradients, same_gradients, task, trainer
 
-from atmorep import bundle
 from atmorep.config import Training
-from atmorep.training.data import training_loader, validation_loader
-from atmorep.training.task import PretrainTask, schedule
+from atmorep.training.optimizers import learning_rate
+from atmorep.training.task import dropout_seed
 
 STEPS = 10
 SETTINGS = {"lr_start": 1e-5, "lr_max": 1e-3, "lr_end": 2e-4, "warmup_epochs": 2, "decay_rate": 1.1}
 
 
 def rates(**changes):
-    settings = Training(**{**SETTINGS, "epochs": 8, "samples_per_epoch": 960, **changes})
-    factor = schedule(settings, STEPS)
-    return [settings.lr_max * factor(step) for step in range(settings.epochs * STEPS + 1)]
+    chosen = Training(**{**SETTINGS, "epochs": 8, "samples_per_epoch": 960, **changes})
+    return [learning_rate(chosen, step) for step in range(chosen.epochs * STEPS + 1)]
 
 
 @pytest.mark.parametrize("kind", ["published", "cosine"])
@@ -45,15 +46,10 @@ def test_without_warm_up_the_first_rate_is_the_largest():
     assert rates(warmup_epochs=0)[0] == pytest.approx(1e-3)
 
 
-def task(config, field="2t"):
-    torch.manual_seed(0)
-    loader = training_loader(config, (field,))
-    return PretrainTask(bundle.build(config, [field]), config, len(loader)), loader
-
-
 def test_only_matrices_decay(configure):
-    pretraining, _ = task(configure(network={"first_guess": "temporal"}))
-    decayed, free = pretraining.configure_optimizers()["optimizer"].param_groups
+    pretraining, _ = task(configure(network={"first_guess": "temporal"}), "2t")
+    (adamw,) = pretraining.configure_optimizers()
+    decayed, free = adamw.param_groups
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.05, 0)
     names = {id(p): name for name, p in pretraining.model.named_parameters()}
     found = {names[id(p)] for p in free["params"]}
@@ -64,28 +60,16 @@ def test_only_matrices_decay(configure):
 
 
 def test_muon_takes_the_matrices_of_the_transformer_and_adamw_the_rest(configure):
-    pretraining, _ = task(configure(training={"optimizer": "muon"}))
-    optimizer = pretraining.configure_optimizers()["optimizer"]
-    muon, decayed, free = ({id(p) for p in group["params"]} for group in optimizer.param_groups)
-    linear = {id(m.weight) for m in pretraining.model.modules() if isinstance(m, torch.nn.Linear)}
-    assert muon == linear
-    assert decayed == {id(pretraining.model.fields["2t"].tail.weight)}
-    assert muon | decayed | free == {id(p) for p in pretraining.model.parameters()}
-    assert len(muon) + len(decayed) + len(free) == len(list(pretraining.model.parameters()))
-    assert {group["lr"] for group in optimizer.param_groups} == {1e-4}  # the schedule reaches all
-
-
-def trainer(epochs, *callbacks):
-    return L.Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        logger=False,
-        enable_progress_bar=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        callbacks=list(callbacks),
+    pretraining, _ = task(configure(training={"optimizer": "muon"}), "2t")
+    muon, adamw = pretraining.configure_optimizers()
+    matrices, decayed, free = (
+        {id(p) for p in group["params"]} for group in muon.param_groups + adamw.param_groups
     )
+    linear = {id(m.weight) for m in pretraining.model.modules() if isinstance(m, torch.nn.Linear)}
+    assert matrices == linear
+    assert decayed == {id(pretraining.model.fields["2t"].tail.weight)}
+    assert matrices | decayed | free == {id(p) for p in pretraining.model.parameters()}
+    assert len(matrices) + len(decayed) + len(free) == len(list(pretraining.model.parameters()))
 
 
 @pytest.mark.parametrize(
@@ -98,37 +82,115 @@ def test_the_validation_loss_falls_within_60_steps(configure, loss, optimizer):
         | {"lr_max": 1e-2, "warmup_epochs": 0.5, "optimizer": optimizer},
         network={"dropout": 0, "embed_dim": 32},
     )
-    pretraining, loader = task(config, "t")
-    validation = validation_loader(config, ("t",))
-    (untrained,) = trainer(1).validate(pretraining, validation, verbose=False)
-    trainer(5).fit(pretraining, loader)
-    (trained,) = trainer(1).validate(pretraining, validation, verbose=False)
-    assert trained["val_loss"] < 0.75 * untrained["val_loss"]
-    assert trained["val_mse"] < 0.75 * untrained["val_mse"]
+    pretraining, samples = task(config, "t")
+    trainer(1).validate(pretraining, samples, verbose=False)
+    untrained = pretraining.validation
+    trainer(5).fit(pretraining, datamodule=samples)
+    assert pretraining.validation.shape == untrained.shape == (1, 2)
+    assert (pretraining.validation < 0.75 * untrained).all()
 
 
-def test_the_moving_average_follows_the_weights_and_is_what_is_validated(configure):
-    config = configure(training={"ema_decay": 0.75, "epochs": 2})
-    pretraining, loader = task(config)
-    history = [parameters(pretraining.model)]
+class Steps(L.Callback):
+    """Keeps the weights and the learning rates after each step."""
 
-    class History(L.Callback):
-        def on_train_batch_end(self, *_):
-            history.append(parameters(pretraining.model))
+    def __init__(self, model):
+        self.weights, self.rates = [parameters(model)], []
 
-    trainer(2, History()).fit(pretraining, loader)
-    average = history[1]  # the first update copies
-    for weights in history[2:]:
-        average = 0.75 * average + 0.25 * weights
-    assert len(history) == 5
-    assert torch.allclose(parameters(pretraining.best_known), average, atol=1e-6)
-    assert pretraining.best_known is not pretraining.model
+    def on_train_batch_end(self, trainer, task, *_):
+        self.weights.append(parameters(task.model))
+        self.rates.append({group["lr"] for o in trainer.optimizers for group in o.param_groups})
 
 
 def parameters(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
+def test_the_moving_average_follows_the_weights_and_is_what_is_validated(configure):
+    pretraining, samples = task(configure(training={"ema_decay": 0.75, "epochs": 2}), "2t")
+    steps = Steps(pretraining.model)
+    trainer(2, steps).fit(pretraining, datamodule=samples)
+    average = steps.weights[1]  # the first update copies
+    for weights in steps.weights[2:]:
+        average = 0.75 * average + 0.25 * weights
+    assert len(steps.weights) == 5
+    assert torch.allclose(parameters(pretraining.best_known), average, atol=1e-6)
+    assert pretraining.best_known is not pretraining.model
+
+
 def test_without_an_average_the_model_itself_is_kept(configure):
-    pretraining, _ = task(configure())
+    pretraining, _ = task(configure(), "2t")
     assert pretraining.best_known is pretraining.model
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_every_step_has_its_learning_rate_in_all_groups(configure, optimizer):
+    config = configure(training={"epochs": 2, "optimizer": optimizer})
+    pretraining, samples = task(config, "2t")
+    steps = Steps(pretraining.model)
+    trainer(2, steps).fit(pretraining, datamodule=samples)
+    # from 1e-4 to 3e-3 in one epoch of two steps, then divided by 1.025 an epoch
+    assert [len(rates) for rates in steps.rates] == [1, 1, 1, 1]
+    assert [rate for (rate,) in steps.rates] == pytest.approx([1e-4, 1.55e-3, 3e-3, 3e-3 / 1.025**0.5])
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_step_taken_in_parts_is_that_of_the_whole_batch(configure, parts):
+    """Though the samples hide different numbers of tokens; with every term of the loss."""
+    terms = dict.fromkeys(("mse_ensemble", "statistical", "crps_gaussian", "crps_fair", "crps_empirical"), 1)
+    common = {"loss": terms, "network": {"dropout": 0}, "fields": {"t": {"coupled": ["2t"], "weight": 3}}}
+    whole = gradients(configure(**common), "t", "2t")
+    assert whole["losses"].shape == (2,)
+    assert (whole["losses"] > 0).all()
+    same_gradients(gradients(configure(**common, training={"accumulate": parts}), "t", "2t"), whole)
+
+
+def test_fields_count_by_their_weight(configure):
+    def gradient(weight):
+        config = configure(network={"dropout": 0}, fields={"t": {"weight": weight}})
+        return gradients(config, "t", "2t")["fields.t.embedding.values.weight"]
+
+    torch.testing.assert_close(gradient(3), gradient(1) * (3 / 4) / (1 / 2))
+
+
+def test_a_large_gradient_is_shortened_and_keeps_its_direction(configure):
+    config = configure(training={"clip_norm": 1e-3})
+    whole = gradients(config, "2t")
+    del whole["losses"]
+    pretraining, samples = task(config, "2t")
+    seen = {}
+
+    class Look(L.Callback):
+        def on_train_start(self, trainer, task):
+            (optimizer,) = trainer.optimizers
+            optimizer.register_step_pre_hook(
+                lambda *_: seen.update({n: p.grad.clone() for n, p in task.model.named_parameters()})
+            )
+
+    trainer(1, Look(), limit_train_batches=1, limit_val_batches=0).fit(pretraining, datamodule=samples)
+    norm = torch.cat([g.flatten() for g in whole.values()]).norm()
+    assert norm > 1e-2
+    for name, gradient in whole.items():
+        torch.testing.assert_close(seen[name], gradient * (1e-3 / norm), rtol=1e-3, atol=1e-12)
+
+
+def test_in_half_precision_weights_and_losses_stay_single(configure):
+    terms = {"mse_ensemble": 0, "statistical": 0, "crps_empirical": 1}
+    config = configure(loss=terms, network={"dropout": 0, "embed_dim": 64})
+    single, half = gradients(config, "2t"), gradients(config, "2t", precision="bf16-mixed")
+    loss, half_loss = single.pop("losses"), half.pop("losses")
+    assert half_loss != loss
+    assert half_loss.item() == pytest.approx(loss.item(), rel=2e-2)
+    a, b = (torch.cat([g.flatten() for g in found.values()]) for found in (single, half))
+    assert b.dtype == torch.float32
+    assert torch.cosine_similarity(a, b, dim=0) > 0.98
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 10**6)] * 3), min_size=2, max_size=2, unique=True))
+def test_dropout_is_drawn_by_seed_step_and_rank(places):
+    def drawn(seed, step, rank):
+        torch.manual_seed(dropout_seed(seed, step, rank))
+        return torch.rand(4).tolist()
+
+    first, second = places
+    assert drawn(*first) == drawn(*first) != drawn(*second)

@@ -1,0 +1,125 @@
+"""Training of a model: what ``pretrain`` and ``couple`` have in common."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import nn
+
+from atmorep.config import Config, Training
+from atmorep.training import outside, state
+from atmorep.training.callbacks import LOG, EpochLog, Keeper, write_log
+from atmorep.training.progress import Progress
+from atmorep.training.samples import Samples
+from atmorep.training.task import TrainingTask
+
+TERMINATED = 128 + 15
+"""Exit status of a process that was asked to stop and has saved its state."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves.
+
+    Attributes:
+        weights: safetensors file of the weights of least validation loss.
+        log: CSV file, a row an epoch.
+        first_rank: whether this process is the one to make something of them.
+    """
+
+    weights: Path
+    log: Path
+    first_rank: bool
+
+
+def fit(config: Config, fields: Sequence[str], model: nn.Module, folder: Path, settings: Training) -> Trained:
+    """Train ``model`` on ``fields``, or go on where an interrupted training stopped.
+
+    Args:
+        config: the experiment; its section ``training`` does not matter here.
+        fields: of the model.
+        model: the network with the weights to begin with.
+        folder: of the complete state, to be kept until the training has ended.
+        settings: of the optimisation.
+
+    Raises:
+        DataError: if the store lacks what is needed, or the loss is no longer finite.
+        IntegrityError: if the state in ``folder`` is broken or of another configuration.
+    """
+    config = config.model_copy(update={"training": settings})
+    progress = _progress(config, fields, folder)
+    trainer = _trainer(config, folder, progress)
+    if trainer.is_global_zero:
+        _tidy(folder, progress)
+    if progress.step < settings.epochs * settings.steps_per_epoch:
+        _run(trainer, _task(config, model, progress), Samples(config, progress))
+    return Trained(folder / progress.best, folder / LOG, trainer.is_global_zero)
+
+
+def _progress(config: Config, fields: Sequence[str], folder: Path) -> Progress:
+    """Return where the training in ``folder`` stands."""
+    path = folder / state.STATE
+    if not path.exists():
+        return Progress.begin(fields)
+    return state.read_progress(path, state.described(config, fields))
+
+
+def _tidy(folder: Path, progress: Progress) -> None:
+    """Remove what a killed process left half-written, and the rows the log has ahead of the state."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob(".*.part"):
+        path.unlink()
+    if progress.rows:
+        write_log(folder, progress)
+
+
+def _task(config: Config, model: nn.Module, progress: Progress) -> TrainingTask:
+    task = TrainingTask(model, config, progress)
+    if config.training.gradient_checkpointing:
+        outside.recompute_blocks(model)
+    if config.training.compile:
+        model.compile()
+    return task
+
+
+def _run(trainer: L.Trainer, task: TrainingTask, samples: Samples) -> None:
+    try:
+        trainer.fit(task, datamodule=samples)
+    except SIGTERMException:
+        print(f"stopped at step {task.progress.step} as asked; the same command goes on", file=sys.stderr)
+        sys.exit(TERMINATED)
+
+
+def _trainer(config: Config, folder: Path, progress: Progress) -> L.Trainer:
+    """Return Lightning's trainer of the epochs that are left.
+
+    Lightning knows of no interruption: it is given what is left, the first epoch shorter than the others.
+    """
+    settings = config.training
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning.*")  # advice on loader workers and log intervals
+    return L.Trainer(
+        accelerator="auto",
+        strategy=outside.strategy(settings),
+        max_epochs=settings.epochs - progress.step // settings.steps_per_epoch,
+        precision=settings.precision,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,  # samples know their rank
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        num_sanity_val_steps=0,
+        # Slurm's requeueing is the workflow's to do, and Lightning's own states are not written
+        plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
+        callbacks=[EpochLog(folder, config, progress), Keeper(folder, config, progress)],
+    )

@@ -1,0 +1,59 @@
+"""What is done to the network from outside: blocks computed again, shares on ranks, parts of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import lightning as L
+from lightning.pytorch.strategies import ModelParallelStrategy, ParallelStrategy
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+from torch.utils.checkpoint import checkpoint
+
+from atmorep.config import Training
+from atmorep.model.blocks import DecoderBlock, EncoderBlock
+from atmorep.sampling.batches import Batch
+
+
+def blocks(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield the blocks of all encoders and decoders."""
+    return (module for module in model.modules() if isinstance(module, EncoderBlock | DecoderBlock))
+
+
+def recompute_blocks(model: nn.Module) -> None:
+    """Keep of each block only what goes in, and compute it again in the backward pass.
+
+    The blocks' forward is wrapped in place, so that no parameter changes its name.
+    """
+    for block in blocks(model):
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+
+
+def shard(model: nn.Module) -> None:
+    """Leave each rank a share of every parameter (FSDP2), gathered a block at a time."""
+    for block in blocks(model):
+        fully_shard(block)
+    fully_shard(model)
+
+
+def strategy(settings: Training) -> ModelParallelStrategy | str:
+    """Return what Lightning is to spread a training by."""
+    return ModelParallelStrategy() if settings.strategy == "fsdp" else "auto"
+
+
+def unsynchronised(trainer: L.Trainer) -> AbstractContextManager[None]:
+    """Return the context in which gradients are added up on each rank alone, where the strategy can."""
+    if isinstance(trainer.strategy, ParallelStrategy):
+        return trainer.strategy.block_backward_sync()
+    return nullcontext()
+
+
+def divided(batch: Batch, parts: int) -> list[Batch]:
+    """Divide the samples of ``batch`` into ``parts`` of equal size, in their order."""
+    samples = len(next(iter(batch.values())).source)
+    steps = range(0, samples, samples // parts)
+    return [
+        {name: field.samples(first, first + steps.step) for name, field in batch.items()} for first in steps
+    ]
