@@ -12,8 +12,8 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from atmorep import __version__
-from atmorep.artefacts import read_json, sha256, write_json, written_aside
+from atmorep import manifest
+from atmorep.artefacts import write_json, written_aside
 from atmorep.config import Config
 from atmorep.config import load as load_config
 from atmorep.errors import IntegrityError
@@ -22,17 +22,14 @@ from atmorep.model.field_transformer import FieldShape
 from atmorep.model.multiformer import Multiformer
 from atmorep.store.normalisation import Normalisation
 
-WEIGHTS, CONFIG, NORMALISATION, LOG, CARD, ORIGIN, MANIFEST = (
+WEIGHTS, CONFIG, NORMALISATION, LOG, CARD, ORIGIN = (
     "model.safetensors",
     "config.yaml",
     "normalisation",
     "training.csv",
     "README.md",
     "origin.json",
-    "bundle.json",
 )
-FORMAT = 2
-"""Version of the bundle's form; raised when a bundle of before cannot be read as it is."""
 
 
 def build(config: Config, fields: Sequence[str]) -> Multiformer:
@@ -75,9 +72,7 @@ def save(
         (aside / CARD).write_text(_card(config, tuple(normalisation)))
         if origin is not None:
             write_json(aside / ORIGIN, dict(origin))
-        checksums = {name: sha256(aside / name) for name in sorted([*copies, CONFIG]) if name != LOG}
-        manifest = {"format": FORMAT, "fields": list(normalisation), "code_version": __version__}
-        write_json(aside / MANIFEST, {**manifest, "sha256": checksums})
+        manifest.write(aside, tuple(normalisation), sorted({CONFIG, *copies} - {LOG}))
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,8 @@ def load(folder: str | Path) -> Bundle:
         IntegrityError: if a file is missing, has been altered since, or does not fit the others.
     """
     folder = Path(folder)
-    fields = fields_of(folder)
+    manifest.verify(folder)
+    fields = manifest.fields(folder)
     config = load_config(folder / CONFIG)
     model = build(config, fields)
     try:
@@ -118,30 +114,6 @@ def load(folder: str | Path) -> Bundle:
         for name in fields
     }
     return Bundle(fields, config, model.eval(), normalisation)
-
-
-def fields_of(folder: Path) -> tuple[str, ...]:
-    """Return the fields of a bundle whose files are what its manifest says.
-
-    Raises:
-        IntegrityError: if a file is missing or has been altered since.
-    """
-    if not (folder / MANIFEST).is_file():
-        raise IntegrityError(f"{folder}: {MANIFEST} is missing; train the model again")
-    manifest = read_json(folder / MANIFEST)
-    if manifest.get("format") != FORMAT:
-        raise IntegrityError(
-            f"{folder / MANIFEST}: format {manifest.get('format')} is not {FORMAT}, the one this version of "
-            "AtmoRep reads; train the model again or use the version that wrote it"
-        )
-    for name, checksum in manifest["sha256"].items():
-        if not (folder / name).is_file():
-            raise IntegrityError(f"{folder}: {name} is missing; train the model again")
-        if sha256(folder / name) != checksum:
-            raise IntegrityError(
-                f"{folder / name}: is damaged or has been altered since it was saved; train the model again"
-            )
-    return tuple(manifest["fields"])
 
 
 def _card(config: Config, fields: Sequence[str]) -> str:

@@ -39,6 +39,7 @@ COMMANDS = (
     Command("sums", "partial sums over training days", "store.statistics:partial", ("field", "span")),
     Command("statistics", "monthly mean and standard deviation", "store.statistics:merge", ("field",)),
     Command("pretrain", "train one field's transformer", "training.pretrain:pretrain", ("field",)),
+    Command("couple", "couple the fields and train them together", "training.couple:couple"),
     Command("evaluate", "score one field on the test days", "evaluation.stage:evaluate", ("field",)),
     Command("report", "collect the scores and write the report", "report.stage:report"),
     Command(

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from atmorep import manifest
 from atmorep.artefacts import write_text
 from atmorep.config import Config, identity
 from atmorep.timeaxis import Span, TimeAxis
@@ -152,9 +153,25 @@ class Paths:
         """Bundle (a folder) of the coupled fields."""
         return self.root / "models" / f"multiformer-{identity(self._multiformer_parts)}"
 
+    def origin(self, field: str) -> Path:
+        """Bundle that the weights of ``field`` come from before it is coupled."""
+        start = self.config.coupling.start
+        return start if start is not None and field in self._started else self.model(field)
+
+    @cached_property
+    def _started(self) -> tuple[str, ...]:
+        """Fields of the bundle that the coupling starts from."""
+        start = self.config.coupling.start
+        return () if start is None else manifest.fields(start)
+
     def scored(self, field: str) -> Path:
         """Bundle that predicts ``field`` in the end: coupled where there is coupling, else its own."""
         return self.multiformer if self.config.coupled else self.model(field)
+
+    def models(self, field: str) -> list[Path]:
+        """Bundles that are scored on ``field``: the last, and the field alone where it was pretrained here."""
+        alone = [self.model(field)] if field not in self._started else []
+        return [self.multiformer, *alone] if self.config.coupled else alone
 
     def training_state(self, bundle: Path) -> Path:
         """Folder of what exact continuation needs; no rule declares it, so that none deletes it."""

@@ -37,9 +37,8 @@ def evaluate(config: Config, field: str) -> None:
         IntegrityError: if the model or the store is not there.
     """
     paths = Paths(config)
-    model = Predictor.load(config, field, paths.scored(field))
-    rivals = {"single": Predictor.load(config, field, paths.model(field))} if config.coupled else {}
-    score(config, field, model, FieldReader(config, field), rivals)
+    model, *alone = (Predictor.load(config, field, folder) for folder in paths.models(field))
+    score(config, field, model, FieldReader(config, field), {"single": one for one in alone})
 
 
 def score(

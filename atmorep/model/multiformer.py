@@ -27,6 +27,7 @@ class Multiformer(nn.Module):
         self, shapes: Mapping[str, FieldShape], coupled: Mapping[str, Sequence[str]], config: Network
     ) -> None:
         super().__init__()
+        self.shapes = dict(shapes)
         self.fields = nn.ModuleDict(
             {
                 name: FieldTransformer(shape, config, {other: shapes[other].dim for other in coupled[name]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,21 @@ Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A training that a field took part in.
+
+    Attributes:
+        title: what was trained, in words.
+        log: one row an epoch; losses are the field's own.
+        parameters: number of weights of the field's part of the network.
+    """
+
+    title: str
+    log: pd.DataFrame
+    parameters: int
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that is known about one field.
 
@@ -33,8 +49,7 @@ class Evidence:
         metrics: scores, columns of ``METRIC_COLUMNS``.
         maps: one representative case a task (task, lead_time, level, latitude, longitude).
         statistics: scores by initial time.
-        training: one row an epoch.
-        parameters: number of weights of the network.
+        trainings: of the model that is scored first, then of the field alone where both were trained.
         verified: outcome of the comparison with the raw files, by span.
         normalisation: monthly mean and standard deviation (month, level[, latitude, longitude]).
         files: artefacts behind the field, for the provenance.
@@ -44,8 +59,7 @@ class Evidence:
     metrics: pd.DataFrame
     maps: xr.Dataset
     statistics: xr.Dataset
-    training: pd.DataFrame
-    parameters: int
+    trainings: tuple[Trained, ...]
     verified: dict[str, dict[str, Any]]
     normalisation: xr.Dataset
     files: tuple[Path, ...]
@@ -58,23 +72,34 @@ def collect(config: Config, name: str) -> Evidence:
         IntegrityError: naming the artefact that is absent or unreadable and the stage that makes it.
     """
     paths = Paths(config)
-    evaluation, model = paths.evaluation(name), paths.model(name)
+    evaluation, models = paths.evaluation(name), paths.models(name)
     read = _Reader(name).read
     spans = [str(span) for span in data_spans(config.data)]
     for span in spans:
         read("convert", paths.part(name, span), _json)
-    read("pretrain", model / "config.yaml", Path.read_text)
     return Evidence(
         spec=field(name),
         metrics=read("evaluate", evaluation / "metrics.csv", _metrics),
         maps=read("evaluate", evaluation / "maps.nc", _dataset),
         statistics=read("evaluate", evaluation / "statistics.nc", _dataset),
-        training=read("pretrain", model / "training.csv", _training),
-        parameters=read("pretrain", model / "model.safetensors", _parameters),
+        trainings=tuple(_trained(config, name, folder, read) for folder in models),
         verified={s: read("verify", paths.verified(name, s), _verification) for s in spans},
         normalisation=read("statistics", paths.normalisation(name), _dataset),
-        files=(evaluation / "metrics.csv", model / "model.safetensors", paths.normalisation(name)),
+        files=(
+            evaluation / "metrics.csv",
+            *(folder / "model.safetensors" for folder in models),
+            paths.normalisation(name),
+        ),
     )
+
+
+def _trained(config: Config, name: str, folder: Path, read: Callable[..., Any]) -> Trained:
+    """Read the training of one bundle that ``name`` is a field of."""
+    coupled = folder == Paths(config).multiformer and config.coupled
+    stage, title = ("couple", f"{name}, coupled") if coupled else ("pretrain", f"{name}, alone")
+    read(stage, folder / "config.yaml", Path.read_text)
+    log = read(stage, folder / "training.csv", partial(_training, field=name if coupled else None))
+    return Trained(title, log, read(stage, folder / "model.safetensors", partial(_parameters, field=name)))
 
 
 @dataclass(frozen=True)
@@ -110,8 +135,12 @@ def _metrics(path: Path) -> pd.DataFrame:
     return table
 
 
-def _training(path: Path) -> pd.DataFrame:
+def _training(path: Path, field: str | None) -> pd.DataFrame:
+    """Read a log of training; of several fields, take the losses of one."""
     table = pd.read_csv(path)
+    if field is not None:
+        for column in ("train_loss", "val_loss", "val_rmse"):
+            table[column] = table.get(f"{column}_{field}", table[column])
     absent = [column for column in TRAINING_COLUMNS if column not in table]
     if absent or table.empty:
         raise ValueError(f"it lacks columns {absent}" if absent else "it holds no epoch")
@@ -131,10 +160,10 @@ def _verification(path: Path) -> dict[str, Any]:
     return outcome
 
 
-def _parameters(path: Path) -> int:
+def _parameters(path: Path, field: str) -> int:
     total = 0
     with safe_open(path, framework="numpy") as tensors:
-        for key in tensors.keys():  # noqa: SIM118 (not a mapping)
+        for key in (key for key in tensors.keys() if key.startswith(f"fields.{field}.")):  # noqa: SIM118
             size = 1
             for extent in tensors.get_slice(key).get_shape():
                 size *= extent

@@ -32,6 +32,7 @@ STYLE: dict[Any, Any] = {
 # Okabe and Ito's palette, told apart by marker and dashes too.
 _LINES: dict[str, dict[str, Any]] = {
     "atmorep": {"color": "#0072B2", "marker": "o", "linestyle": "-", "linewidth": 2},
+    "single": {"color": "#E69F00", "marker": "P", "linestyle": (0, (6, 2))},
     "persistence": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
     "climatology": {"color": "#009E73", "marker": "^", "linestyle": "-."},
     "linear": {"color": "#CC79A7", "marker": "D", "linestyle": ":"},
@@ -242,7 +243,7 @@ def training_curves(name: str, training: pd.DataFrame) -> Picture:
     """Training and validation loss, validation RMSE and learning rate against samples seen.
 
     Args:
-        name: the field.
+        name: what was trained.
         training: one row an epoch, with samples, train_loss, val_loss, val_rmse and lr.
     """
     samples = training["samples"].to_numpy(float)
@@ -270,6 +271,5 @@ def training_curves(name: str, training: pd.DataFrame) -> Picture:
         f"after {len(training)} epochs the training loss is {last['train_loss']:.3g}, the validation loss "
         f"{last['val_loss']:.3g}; its minimum is {training['val_loss'].min():.3g}, after epoch {best + 1}"
     )
-    return save(
-        figure, f"{name}-training.svg", f"Training of {name}: {text}.", f"Training of {name}: {text}."
-    )
+    caption = f"Training of {name}: {text}."
+    return save(figure, f"{name.replace(', ', '-')}-training.svg", caption, caption)

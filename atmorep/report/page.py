@@ -48,7 +48,7 @@ class FieldSection:
     name: str
     title: str
     tasks: tuple[TaskSection, ...]
-    training: Picture
+    trainings: tuple[Picture, ...]
 
     @classmethod
     def of(cls, config: Config, evidence: Evidence) -> FieldSection:
@@ -60,7 +60,7 @@ class FieldSection:
             evidence.spec.name,
             units.title(evidence.spec),
             tuple(TaskSection.of(config, evidence, one) for one in scores),
-            training_curves(evidence.spec.name, evidence.training),
+            tuple(training_curves(one.title, one.log) for one in evidence.trainings),
         )
 
     @property
@@ -73,7 +73,7 @@ class FieldSection:
         """All figures."""
         return [
             *(p for task in self.tasks for p in (*task.skill, task.times, *task.maps, *task.more_maps)),
-            self.training,
+            *self.trainings,
         ]
 
 

@@ -55,15 +55,15 @@ def artefacts(files: Iterable[Path]) -> Table:
 
 
 def training_cost(evidence: Iterable[Evidence]) -> Table:
-    """Size, duration and throughput of the training of each field."""
+    """Size, duration and throughput of the trainings of each field; coupled fields share one."""
     rows = []
-    for field in evidence:
-        log = field.training
+    for training in (training for field in evidence for training in field.trainings):
+        log = training.log
         samples, seconds = float(log["samples"].iloc[-1]), float(log["seconds"].sum())
         rows.append(
             (
-                Cell(field.spec.name),
-                Cell(f"{field.parameters:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")),
+                Cell(training.title),
+                Cell(f"{training.parameters:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")),
                 Cell(str(len(log))),
                 Cell(f"{samples:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")),
                 Cell(f"{seconds:.0f}"),

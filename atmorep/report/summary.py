@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from atmorep.config import CdsSource, Config, FilesSource, Period
+from atmorep.config import CdsSource, Config, FilesSource, Period, Training
 from atmorep.fields import field
 from atmorep.grids import Grid
 from atmorep.report import units
@@ -62,22 +62,23 @@ def lede(config: Config) -> str:
     """What the page is about, in a sentence."""
     names = ", ".join(units.title(field(name)) for name in config.fields)
     periods = config.data.periods
+    coupled = ", coupled by cross-attention" if config.coupled else ""
     return (
-        f"{names}: one transformer a field, trained on {source(config)}, {_periods(periods.train)}, and "
+        f"{names}: one transformer a field{coupled}, trained on {source(config)}, {_periods(periods.train)}, and "
         f"scored on {_periods(periods.test)}."
     )
 
 
 def setup(config: Config, evidence: Iterable[Evidence]) -> Table:
     """What was trained on what."""
-    network, extent, training = config.network, config.network.neighbourhood, config.training
+    network, extent = config.network, config.network.neighbourhood
     hidden = f"{100 * config.masking.ratio_min:g} to {100 * config.masking.ratio_max:g} %"
     kind = "pressure levels (hPa)" if config.data.levels.type == "pressure" else "model levels"
     upper = any(not field(name).surface for name in config.fields)
     levels = f"{kind} {', '.join(str(v) for v in config.data.levels.values)}" if upper else "surface only"
     per_field = "; ".join(
         f"{e.spec.name}: tokens of {_extent(config.token_size(e.spec.name).shape)}, width "
-        f"{config.embed_dim(e.spec.name)}, {_thousands(e.parameters)} parameters"
+        f"{config.embed_dim(e.spec.name)}, {_thousands(e.trainings[0].parameters)} parameters"
         for e in evidence
     )
     rows = {
@@ -95,12 +96,23 @@ def setup(config: Config, evidence: Iterable[Evidence]) -> Table:
             f"{_extent(extent.shape)} ({extent.time * config.data.time_step} h)"
         ),
         "Tokens and size": per_field,
-        "Training": (
-            f"{training.epochs} epochs of {_thousands(training.samples_per_epoch)} samples, batch "
-            f"{training.batch_size}, {hidden} of the tokens hidden"
-        ),
+        "Training": f"{_training(config.training)}; {hidden} of the tokens hidden",
     }
+    if config.coupled:
+        rows["Coupling"] = _couplings(config)
+        rows["Training of the coupled fields"] = _training(config.coupling.training or config.training)
     return Table("The experiment", (), tuple((Cell(k), Cell(v)) for k, v in rows.items()))
+
+
+def _training(settings: Training) -> str:
+    samples = _thousands(settings.samples_per_epoch)
+    return f"{settings.epochs} epochs of {samples} samples, batch {settings.batch_size}"
+
+
+def _couplings(config: Config) -> str:
+    attends = (f"{name} to {', '.join(f.coupled)}" for name, f in config.fields.items() if f.coupled)
+    heads = config.network.coupling_heads
+    return f"cross-attention, {heads} head{'s' * (heads > 1)} a block and coupled field: {'; '.join(attends)}"
 
 
 def _extent(shape: tuple[int, int, int]) -> str:

@@ -81,6 +81,7 @@ METRICS = {
 
 MODELS = {
     "atmorep": "AtmoRep",
+    "single": "AtmoRep, field alone",
     "persistence": "Persistence",
     "climatology": "Climatology",
     "linear": "Linear interpolation",

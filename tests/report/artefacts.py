@@ -83,7 +83,8 @@ def make_normalisation(config, name):
 def make_model(config, name):
     folder = Paths(config).model(name)
     write_text(folder / "config.yaml", "experiment: synthetic\n")
-    save_file({"a": np.zeros((3, 5), np.float32), "b": np.zeros(7, np.float32)}, folder / "model.safetensors")
+    weights = {f"fields.{name}.a": np.zeros((3, 5), np.float32), f"fields.{name}.b": np.zeros(7, np.float32)}
+    save_file(weights, folder / "model.safetensors")
     epochs = np.arange(20)
     loss = 0.2 + np.exp(-epochs / 6)
     training = pd.DataFrame(

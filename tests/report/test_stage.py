@@ -95,7 +95,7 @@ def test_figures_are_the_images_of_the_page(page, reported):
     shown = {base64.b64decode(image["src"].split(",")[1]) for image in attributes(page, "img")}
     assert files == shown
     names = {path.name for path in reported[1].figures.iterdir()}
-    assert {"t-forecast-850-6h-map.webp", "msl-forecast-0-skill.svg", "t-training.svg"} <= names
+    assert {"t-forecast-850-6h-map.webp", "msl-forecast-0-skill.svg", "t-alone-training.svg"} <= names
 
 
 def test_tables_have_units_and_intervals(reported):

@@ -116,14 +116,24 @@ def parts_of(field, *periods):
     return [PATHS.part(field, span) for span in SPANS if str(span)[:7] in months]
 
 
+def learning_parts_of(field):
+    """Parts of a field that training and validation read."""
+    return parts_of(field, *PERIODS.train, *PERIODS.validation)
+
+
 def learning_parts(wildcards):
-    """Parts that training and validation read."""
-    return parts_of(wildcards.field, *PERIODS.train, *PERIODS.validation)
+    """Parts that the pretraining of a field reads."""
+    return learning_parts_of(wildcards.field)
+
+
+def seen_with(field):
+    """Fields that the model which predicts a field looks at."""
+    return FIELDS if CONFIG.coupled else (field,)
 
 
 def all_parts(wildcards):
     """Parts that evaluation reads: test days, and training days for the climatology."""
-    return [PATHS.part(wildcards.field, span) for span in SPANS]
+    return [PATHS.part(field, span) for field in seen_with(wildcards.field) for span in SPANS]
 
 
 def sums_of(wildcards):
@@ -136,9 +146,9 @@ def normalisation_of(wildcards):
     return PATHS.normalisation(wildcards.field)
 
 
-def model_of(wildcards):
-    """Bundle of a field's trained transformer."""
-    return PATHS.model(wildcards.field)
+def models_of(wildcards):
+    """Bundles that predict a field: the coupled one, and the one of the field alone."""
+    return PATHS.models(wildcards.field)
 
 
 def growing(megabytes):

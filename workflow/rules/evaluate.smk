@@ -3,7 +3,7 @@
 
 rule evaluate:
     input:
-        model=model_of,
+        models=models_of,
         normalisation=normalisation_of,
         parts=all_parts,
     output:

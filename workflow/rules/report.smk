@@ -4,7 +4,7 @@
 rule report:
     input:
         evaluations=[PATHS.evaluation(field) for field in FIELDS],
-        models=[PATHS.model(field) for field in FIELDS],
+        models=sorted({model for field in FIELDS for model in PATHS.models(field)}),
         verified=[PATHS.verified(field, span) for field in FIELDS for span in SPANS],
     output:
         metrics=report(
