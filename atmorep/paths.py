@@ -169,7 +169,7 @@ class Paths:
         return self.multiformer if self.config.coupled else self.model(field)
 
     def models(self, field: str) -> list[Path]:
-        """Bundles that are scored on ``field``: the last, and the field alone where it was pretrained here."""
+        """Bundles scored on ``field``: the last, and the field alone where it was pretrained here."""
         alone = [self.model(field)] if field not in self._started else []
         return [self.multiformer, *alone] if self.config.coupled else alone
 

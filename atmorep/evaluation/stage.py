@@ -38,7 +38,7 @@ def evaluate(config: Config, field: str) -> None:
     """
     paths = Paths(config)
     model, *alone = (Predictor.load(config, field, folder) for folder in paths.models(field))
-    score(config, field, model, FieldReader(config, field), {"single": one for one in alone})
+    score(config, field, model, FieldReader(config, field), dict(zip(["single"], alone, strict=False)))
 
 
 def score(

@@ -64,8 +64,8 @@ def lede(config: Config) -> str:
     periods = config.data.periods
     coupled = ", coupled by cross-attention" if config.coupled else ""
     return (
-        f"{names}: one transformer a field{coupled}, trained on {source(config)}, {_periods(periods.train)}, and "
-        f"scored on {_periods(periods.test)}."
+        f"{names}: one transformer a field{coupled}, trained on {source(config)}, "
+        f"{_periods(periods.train)}, and scored on {_periods(periods.test)}."
     )
 
 

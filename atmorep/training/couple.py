@@ -18,8 +18,8 @@ from atmorep.paths import Paths
 from atmorep.training.engine import fit
 
 FREE = {"dropout", "coupling_heads", "encoder_tokens", "neighbourhood", "token_size", "embed_dim"}
-"""Keys of ``network`` that may differ from those of a bundle to start from: they change no weight's meaning, or
-the shape of a tensor tells."""
+"""Keys of ``network`` that may differ from those of a bundle to start from: they change no weight's meaning,
+or the shape of a tensor tells."""
 
 
 def couple(config: Config) -> None:

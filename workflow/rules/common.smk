@@ -133,7 +133,11 @@ def seen_with(field):
 
 def all_parts(wildcards):
     """Parts that evaluation reads: test days, and training days for the climatology."""
-    return [PATHS.part(field, span) for field in seen_with(wildcards.field) for span in SPANS]
+    return [
+        PATHS.part(field, span)
+        for field in seen_with(wildcards.field)
+        for span in SPANS
+    ]
 
 
 def sums_of(wildcards):
