@@ -23,7 +23,7 @@ def made(fields, coupled=None, size=SIZE, seed=0, dims=None, **changes):
     model = Multiformer(
         shapes, {f: [o for o in (coupled or {}).get(f, ()) if o in fields] for f in fields}, network
     )
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         if parameter.ndim == 1:  # norms and biases that would be alike in all models
             torch.nn.init.normal_(parameter)
     return model.eval()
