@@ -81,7 +81,7 @@ METRICS = {
 
 MODELS = {
     "atmorep": "AtmoRep",
-    "single": "AtmoRep, field alone",
+    "single": "Field alone",
     "persistence": "Persistence",
     "climatology": "Climatology",
     "linear": "Linear interpolation",

@@ -13,16 +13,16 @@ GRID = Grid(57.0, -5.0, 1.0, (8, 12))
 STEP = 6
 
 
-def write_month(folder: Path, month: str) -> Path:
-    """Write 2 m temperature of ``month`` (YYYY-MM): a wave that travels east over a daily cycle."""
-    path = folder / f"2t-{month}.grib"
+def write_month(folder: Path, month: str, field: str = "2t") -> Path:
+    """Write a field in kelvin of ``month`` (YYYY-MM): a wave that travels east over a daily cycle."""
+    path = folder / f"{field}-{month}.grib"
     longitude, latitude = np.meshgrid(np.radians(GRID.longitude), np.radians(GRID.latitude))
     with GribWriter(path, GRID) as grib:
         for time in Span.parse(month).hours(STEP):
             hours = float(time.astype(np.int64))
             wave = 5 * np.sin(8 * longitude - 2 * np.pi * hours / 60) * np.cos(4 * latitude)
             daily = 3 * np.sin(2 * np.pi * hours / 24)
-            grib.write("2t", "surface", 0, time, 280 + wave + daily)
+            grib.write(field, "surface", 0, time, 280 + wave + daily)
     return path
 
 
@@ -30,7 +30,7 @@ def experiment(folder: Path) -> dict:
     """Configuration for January and February 2001."""
     return {
         "experiment": "small",
-        "source": {"kind": "files", "folder": str(folder), "pattern": "2t-{year}-{month}.grib"},
+        "source": {"kind": "files", "folder": str(folder), "pattern": "{field}-{year}-{month}.grib"},
         "data": {
             "grid": {"north": 57, "south": 50, "west": -5, "east": 6, "resolution": 1},
             "time_step": STEP,

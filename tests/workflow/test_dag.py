@@ -17,7 +17,7 @@ def test_demo_is_the_default(workflow, repository):
     assert planned["convert"] == fields * months
     assert planned["verify_2001"] == planned["sums_2001"] == fields
     assert planned["pretrain"] == planned["evaluate"] == fields
-    assert planned["report"] == 1
+    assert planned["couple"] == planned["report"] == 1
     assert not (workflow.folder / "results").exists()
 
 

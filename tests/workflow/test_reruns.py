@@ -2,6 +2,7 @@
 
 import copy
 import os
+from itertools import product
 
 import pandas as pd
 import pytest
@@ -81,6 +82,22 @@ def _times(folder):
     """Modification time of each file below ``folder``."""
     files = (os.path.join(top, name) for top, _, names in os.walk(folder) for name in names)
     return {file: os.stat(file).st_mtime_ns for file in files}
+
+
+def test_coupled_fields_are_trained_together_and_anew_without_pretraining(workflow):
+    archive = workflow.folder / "archive"
+    for month, field in product(("2001-01", "2001-02"), ("2t", "2d")):
+        write_month(archive, month, field)
+    values = experiment(archive) | {"fields": {"2t": {"coupled": ["2d"]}, "2d": {"coupled": ["2t"]}}}
+    workflow.done(write_experiment(workflow.folder, values))
+    metrics = pd.read_csv(workflow.folder / "results/small/metrics.csv")
+    assert set(metrics.loc[metrics.metric == "rmse_minus_single", "field"]) == {"2t", "2d"}
+    report = (workflow.folder / "results/small/report.html").read_text()
+    for text in ("Against field alone", "2d to 2t; 2t to 2d", "Training of 2d, coupled:"):
+        assert text in report
+    values["coupling"] = {"training": {**values["training"], "epochs": 2}}
+    argument = write_experiment(workflow.folder, values)
+    assert workflow.planned(argument) == {"couple": 1, "evaluate": 2, "report": 1, "all": 1}
 
 
 @pytest.fixture
