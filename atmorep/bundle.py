@@ -38,9 +38,24 @@ def build(config: Config, fields: Sequence[str]) -> Multiformer:
     for name in fields:
         tokens = (len(config.model_levels(name)), *config.tokens(name).shape)
         predicted = config.fields[name].predicted or len(fields) == 1
-        shapes[name] = FieldShape(tokens, config.token_size(name).shape, config.embed_dim(name), predicted)
+        shapes[name] = FieldShape(
+            tokens,
+            config.token_size(name).shape,
+            config.embed_dim(name),
+            _heights(config, name),
+            predicted,
+        )
         coupled[name] = [other for other in config.fields[name].coupled if other in fields]
     return Multiformer(shapes, coupled, config.network)
+
+
+def _heights(config: Config, name: str) -> tuple[float, ...]:
+    """Places of a field's levels from 0 to 1 among those of the data, the surface next to the lowest."""
+    known = sorted(config.data.levels.values)
+    below = len(known)  # level numbers and pressures both grow towards the ground
+    levels = config.model_levels(name)
+    places = [below if known_field(name).surface else known.index(level) for level in levels]
+    return tuple((place + 0.5) / (below + 1) for place in places)
 
 
 def save(

@@ -117,6 +117,12 @@ def test_overlapping_periods(values):
         ({"evaluation__lead_hours": [36]}, "36 h must be a positive multiple of data.time_step = 1 h"),
         ({"network__heads": 10}, "embed_dim = 96 must be even and a multiple of network.heads = 10"),
         ({"network__decoder_heads": 10}, "must be even and a multiple of network.decoder_heads = 10"),
+        (
+            {"network__position": "rotary", "network__heads": 16},
+            "needs an even number of features a head, 8 or more, which are 6 with network.heads = 16",
+        ),
+        ({"network__information_parts": []}, "at least 1 item"),
+        ({"network__information_parts": ["day", "day"]}, "names a part twice"),
         ({"network__heads": 1}, "leaves 0 of 1 heads of the decoder to the encoder and 1 to its own tokens"),
         ({"network__decoder_cross_ratio": 0.1}, "leaves 0 of 8 heads of the decoder to the encoder"),
         ({"network__decoder_cross_rate": 1.3}, "decoder_blocks = 6 exceeds encoder_blocks = 6 at"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -47,6 +47,13 @@ class FieldConfig(Section):
     """Share of the field in the loss of fields that are trained together, over the sum of all of theirs."""
 
 
+LEAST_ROTARY = 8
+"""Features a head must have for the rotary encoding: two an axis."""
+
+InformationPart = Literal["year", "day", "hour", "level", "latitude", "longitude", "resolution"]
+"""A part of the token information."""
+
+
 class Network(Section):
     """One field's transformer (Lessig et al. 2023, section 3 and appendix)."""
 
@@ -57,13 +64,24 @@ class Network(Section):
     embed_dim: int = Field(default=1024, ge=8)
     """Width of the transformer, the embedded token information included."""
     info_dim: int = Field(default=16, ge=1)
-    """Width of the embedded token information (year, day, hour, level, position, resolution)."""
+    """Width of the embedded token information (year, day, hour, level, position, resolution) where it is
+    appended."""
     information: Literal["circle", "published"] = "circle"
     """Form of the token information. ``circle``: day, local solar hour and longitude as points on a circle,
     all numbers of order one. ``published``: the eight raw numbers of the released code."""
-    position: Literal["harmonic", "published"] = "harmonic"
+    information_parts: tuple[InformationPart, ...] = Field(default=get_args(InformationPart), min_length=1)
+    """Parts of the token information that the model is given. In the form ``circle`` the hour is that of
+    local solar time, and so tells of the longitude."""
+    information_place: Literal["appended", "added", "reappended", "class_token"] = "appended"
+    """Where the token information enters. ``appended``: as the last ``info_dim`` features of each token, as
+    published. ``added``: to all features. ``reappended``: appended, and again after the attention of each
+    block. ``class_token``: as one token more in the encoder, that of the whole neighbourhood."""
+    position: Literal["harmonic", "published", "global", "rotary", "learned"] = "harmonic"
     """Positional encoding. ``harmonic``: of each token's own level, time, row and column. ``published``: as
-    in the released code, whose row is wrong where the token grid of a field is not square."""
+    in the released code, whose row is wrong where the token grid of a field is not square. ``global``:
+    ``harmonic``, and half a sine of latitude and longitude on the globe. ``rotary``: queries and keys are
+    turned by level, time, row and column, so that attention depends on where tokens are to each other.
+    ``learned``: a table of all tokens of the neighbourhood."""
     heads: int = Field(default=16, ge=1)
     """Attention heads a block."""
     decoder_heads: int | None = Field(default=None, ge=2)
@@ -115,6 +133,8 @@ class Network(Section):
                 f"the decoder to the encoder and {own} to its own tokens; both need one"
             )
         self.check_width("embed_dim", self.embed_dim)
+        if len(set(self.information_parts)) < len(self.information_parts):
+            raise ValueError(f"information_parts = {list(self.information_parts)} names a part twice")
         if self.decoder_sources[-1] < 0:
             raise ValueError(
                 f"decoder_blocks = {self.decoder_blocks} exceeds encoder_blocks = {self.encoder_blocks} at "
@@ -135,6 +155,11 @@ class Network(Section):
         for name, heads in (("heads", self.heads), ("decoder_heads", self.decoder_heads or self.heads)):
             if width % heads or width % 2:
                 raise ValueError(f"{key} = {width} must be even and a multiple of network.{name} = {heads}")
+            if self.position == "rotary" and (width // heads % 2 or width // heads < LEAST_ROTARY):
+                raise ValueError(
+                    f"{key} = {width}: network.position = rotary needs an even number of features a head, "
+                    f"{LEAST_ROTARY} or more, which are {width // heads} with network.{name} = {heads}"
+                )
         if self.info_dim >= width:
             raise ValueError(f"network.info_dim = {self.info_dim} must be below {key} = {width}")
 

@@ -49,8 +49,9 @@ def attention(
     Returns:
         For ``encoder_self``, ``encoder_cross_<field>`` (each coupled field), ``decoder_self`` and
         ``decoder_encoder`` the weights ``attention`` (block, sample, head, query, level, step, row, column)
-        of the tokens attended to, which add up to one; NaN where a token is not in the sequence, as blank
-        ones in an encoder of visible tokens. Coordinates are those of the tokens' centres.
+        of the tokens attended to. They add up to one, with that of a class token where there is one. NaN
+        where a token is not in the sequence, as blank ones in an encoder of visible tokens. Coordinates are
+        those of the tokens' centres.
     """
     inputs = predictor.inputs(windows, hidden)
     fields: dict[str, FieldTransformer] = dict(predictor.model.fields.items())  # type: ignore[arg-type]
@@ -110,12 +111,12 @@ def embeddings(
     inputs = predictor.inputs(windows, hidden)
     field: FieldTransformer = predictor.model.fields[predictor.field]  # type: ignore[assignment]
     embedded = field.embed(inputs[predictor.field])
-    found, order = {"embedding": embedded.tokens.float().cpu()}, _Order.of(embedded)
+    found, order = {"embedding": embedded.tokens.values.float().cpu()}, _Order.of(embedded)
     hooks: dict[nn.Module, Hook] = {}
     for number, block in enumerate(field.encoder):
-        hooks[block] = _keep_tokens(f"encoder {number}", order, found)
+        hooks[block] = _keep(f"encoder {number}", order, found)
     for number, block in enumerate(field.decoder):
-        hooks[block] = _keep(f"decoder {number}", found)
+        hooks[block] = _keep(f"decoder {number}", order.whole(), found)
     with _hooked(hooks):
         predictor.model(inputs, [predictor.field])
     reader = predictor.neighbourhoods[predictor.field]
@@ -128,14 +129,7 @@ def embeddings(
     )
 
 
-def _keep(name: str, found: dict[str, Tensor]) -> Hook:
-    def hook(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> None:
-        found[name] = output.float().cpu()
-
-    return hook
-
-
-def _keep_tokens(name: str, order: _Order, found: dict[str, Tensor]) -> Hook:
+def _keep(name: str, order: _Order, found: dict[str, Tensor]) -> Hook:
     def hook(_: nn.Module, __: tuple[Any, ...], output: Tokens) -> None:
         found[name] = order.spread(output.values.mT).mT.float().cpu()
 
@@ -166,11 +160,13 @@ class _Order:
 
     @classmethod
     def of(cls, embedded: Embedded) -> _Order:
-        """The sequence that enters the encoder."""
-        batch, size = embedded.tokens.shape[:2]
+        """The sequence that enters the encoder; a class token behind it has the number N."""
+        (batch, size), device = embedded.tokens.values.shape[:2], embedded.tokens.values.device
         numbers, present = embedded.order, embedded.entering.present
         if numbers is None:
-            numbers = torch.arange(size, device=embedded.tokens.device).expand(batch, -1)
+            numbers = torch.arange(size, device=device).expand(batch, -1)
+        behind = embedded.entering.values.shape[1] - numbers.shape[1]
+        numbers = nn.functional.pad(numbers, (0, behind), value=size)
         if present is None:
             present = torch.ones_like(numbers, dtype=torch.bool)
         return cls(numbers, present, size)
@@ -189,8 +185,8 @@ class _Order:
         """Put (B, …, P) into the places of the neighbourhood (B, …, N); NaN where there is no token."""
         between = (-1, *[1] * (x.ndim - 2), self.numbers.shape[1])
         filled = torch.where(self.present.view(between), x, torch.nan)
-        everywhere = torch.full((*x.shape[:-1], self.size), torch.nan, dtype=x.dtype, device=x.device)
-        return everywhere.scatter(-1, self.numbers.view(between).expand(x.shape), filled)
+        everywhere = torch.full((*x.shape[:-1], self.size + 1), torch.nan, dtype=x.dtype, device=x.device)
+        return everywhere.scatter(-1, self.numbers.view(between).expand(x.shape), filled)[..., : self.size]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from atmorep.config.network import Network
 from atmorep.model.inputs import Tokens
+from atmorep.model.rotary import rotation
 
 
 def _split(x: Tensor, heads: int) -> Tensor:
@@ -61,15 +62,16 @@ class CrossAttention(nn.Module):
         self.norm = _norm(other_dim, config.layer_norm == "all")
         self.q = nn.Linear(dim, self.heads * width, bias=False)
         self.kv = nn.Linear(other_dim, 2 * self.heads * width, bias=False)
-        self.key_norm = _norm(width, config.qk_norm)
+        self.key_norm, self.rotation = _norm(width, config.qk_norm), rotation(config, width)
         self.attend = Attend()
         self.out = nn.Linear(self.heads * width, dim, bias=False)
         nn.init.zeros_(self.out.weight)
 
-    def forward(self, normed: Tensor, other: Tokens) -> Tensor:
-        """Normed tokens (B, N, D) and the other field's (B, P, D') to a summand (B, N, D)."""
+    def forward(self, normed: Tensor, place: Tensor, other: Tokens) -> Tensor:
+        """Normed tokens (B, N, D), their places, and the other field's (B, P, D') to a summand (B, N, D)."""
         k, v = (_split(y, self.heads) for y in self.kv(self.norm(other.values)).chunk(2, dim=-1))
-        y = self.attend(_split(self.q(normed), self.heads), self.key_norm(k), v, other.present)
+        q = self.rotation(_split(self.q(normed), self.heads), place)
+        y = self.attend(q, self.rotation(self.key_norm(k), other.place), v, other.present)
         summand: Tensor = self.out(y)
         return summand
 
@@ -88,10 +90,10 @@ class EncoderAttention(nn.Module):
 
     def __init__(self, dim: int, config: Network, others: Mapping[str, int]) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, width = config.heads, dim // config.heads
         self.norm = _norm(dim, config.layer_norm == "all")
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.head_norm = _norm(dim // config.heads, config.qk_norm)
+        self.head_norm, self.rotation = _norm(width, config.qk_norm), rotation(config, width)
         self.attend = Attend()
         self.out = nn.Linear(dim, dim, bias=False)
         self.dropout = nn.Dropout(config.dropout)
@@ -101,9 +103,10 @@ class EncoderAttention(nn.Module):
         """The field's tokens (B, N, D) and those of the coupled fields to (B, N, D)."""
         normed = self.norm(x.values)
         q, k, v = (_split(y, self.heads) for y in self.qkv(normed).chunk(3, dim=-1))
-        y = self.out(self.attend(self.head_norm(q), self.head_norm(k), v, x.present))
+        q, k = (self.rotation(self.head_norm(y), x.place) for y in (q, k))
+        y = self.out(self.attend(q, k, v, x.present))
         for name, cross in self.cross.items():
-            y = y + cross(normed, others[name])
+            y = y + cross(normed, x.place, others[name])
         return x.values + self.dropout(y)
 
 
@@ -126,17 +129,28 @@ class DecoderAttention(nn.Module):
         self.cross_kv = nn.Linear(dim, 2 * self.cross_heads * width, bias=False)
         self.q_norm = nn.LayerNorm(width)
         self.k_norm = nn.LayerNorm(width)
+        self.rotation = rotation(config, width)
         self.attend, self.attend_encoder = Attend(), Attend()
         self.out = nn.Linear(dim, dim, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, encoded: Tokens) -> Tensor:
-        """(B, N, D) and the encoder block's (B, P, D) to (B, N, D)."""
-        normed = self.norm(x)
+    def forward(self, x: Tokens, encoded: Tokens) -> Tensor:
+        """All tokens (B, N, D) and the encoder block's (B, P, D) to (B, N, D)."""
+        normed = self.norm(x.values)
         q, k, v = (_split(y, self.heads) for y in self.qkv(normed).chunk(3, dim=-1))
-        own = self.attend(self.q_norm(q), self.k_norm(k), v, None)
+        own = self.attend(self._query(q, x), self._key(k, x), v, None)
         other_q = _split(self.cross_q(normed), self.cross_heads)
         kv = self.cross_kv(self.encoder_norm(encoded.values)).chunk(2, dim=-1)
         other_k, other_v = (_split(y, self.cross_heads) for y in kv)
-        other = self.attend_encoder(self.q_norm(other_q), self.k_norm(other_k), other_v, encoded.present)
-        return x + self.dropout(self.out(torch.cat([own, other], dim=-1)))
+        other = self.attend_encoder(
+            self._query(other_q, x), self._key(other_k, encoded), other_v, encoded.present
+        )
+        return x.values + self.dropout(self.out(torch.cat([own, other], dim=-1)))
+
+    def _query(self, q: Tensor, tokens: Tokens) -> Tensor:
+        turned: Tensor = self.rotation(self.q_norm(q), tokens.place)
+        return turned
+
+    def _key(self, k: Tensor, tokens: Tokens) -> Tensor:
+        turned: Tensor = self.rotation(self.k_norm(k), tokens.place)
+        return turned

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from atmorep.config.network import Network
 from atmorep.model.attention import DecoderAttention, EncoderAttention
+from atmorep.model.embedding import Attended, Reappended
 from atmorep.model.inputs import Tokens
 
 
@@ -43,6 +44,12 @@ class Perceptron(nn.Module):
         return y
 
 
+def _between(config: Network) -> nn.Module:
+    """What happens between attention and perceptron."""
+    again = config.information_place == "reappended"
+    return Reappended(config.info_dim) if again else Attended()
+
+
 class EncoderBlock(nn.Module):
     """Self-attention with cross-attention to the coupled fields, and perceptron.
 
@@ -55,11 +62,13 @@ class EncoderBlock(nn.Module):
     def __init__(self, dim: int, config: Network, others: Mapping[str, int]) -> None:
         super().__init__()
         self.attention = EncoderAttention(dim, config, others)
+        self.between = _between(config)
         self.mlp = Perceptron(dim, config, config.mlp_layers)
 
     def forward(self, x: Tokens, others: Mapping[str, Tokens]) -> Tokens:
         """The field's tokens (B, N, D) and those of the coupled fields to (B, N, D)."""
-        return x._replace(values=self.mlp(self.attention(x, others)))
+        attended = x._replace(values=self.attention(x, others))
+        return x._replace(values=self.mlp(self.between(attended)))
 
 
 class DecoderBlock(nn.Module):
@@ -68,9 +77,10 @@ class DecoderBlock(nn.Module):
     def __init__(self, dim: int, config: Network) -> None:
         super().__init__()
         self.attention = DecoderAttention(dim, config)
+        self.between = _between(config)
         self.mlp = Perceptron(dim, config, config.decoder_mlp_layers or config.mlp_layers)
 
-    def forward(self, x: Tensor, encoded: Tokens) -> Tensor:
-        """(B, N, D) and the encoder block's (B, P, D) to (B, N, D)."""
-        y: Tensor = self.mlp(self.attention(x, encoded))
-        return y
+    def forward(self, x: Tokens, encoded: Tokens) -> Tokens:
+        """All tokens (B, N, D) and the encoder block's (B, P, D) to (B, N, D)."""
+        attended = x._replace(values=self.attention(x, encoded))
+        return x._replace(values=self.mlp(self.between(attended)))

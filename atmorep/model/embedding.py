@@ -1,87 +1,147 @@
-"""From tokens to the transformer's width: linear embedding, token information, position."""
+"""From tokens to the transformer's width: linear embedding, and where the token information enters."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
 
-TokenShape = tuple[int, int, int, int]
-"""Tokens of a neighbourhood in (level, time, latitude, longitude)."""
-
-UNAMBIGUOUS = 512
-"""Width from which the published frequencies tell all tokens of a neighbourhood apart."""
+from atmorep.config.network import Network
+from atmorep.model.inputs import Tokens
+from atmorep.sampling.info import COLUMNS
 
 
-def harmonic_encoding(tokens: TokenShape, dim: int) -> Tensor:
-    """Harmonic space-time encoding of the paper's code, (N, dim), with the latitude index corrected.
+class Information(nn.Linear):
+    """Linear embedding of those parts of the token information that the model is given.
 
-    Even features hold sin(t f) + ½ sin(8 i f), odd ones cos(l f) + ½ cos(8 j f) for the token at level
-    l, time t, row i, column j and frequencies f = 2π k / max(dim, 512), k = 0, 2, ... Published is
-    2π k / dim, which is the same at the published widths; below 512 it takes rows dim / 32 apart, and
-    columns that add up to dim / 16, for the same.
+    Args:
+        config: the network section of the configuration.
+        dim: width of the result.
     """
-    level, time, row, column = _indices(tokens)
-    return _harmonics(level, time, row, column, dim, longest=max(dim, UNAMBIGUOUS))
 
+    columns: Tensor
 
-def published_encoding(tokens: TokenShape, dim: int) -> Tensor:
-    """Harmonic encoding exactly as in the released code, (N, dim), which its weights are trained with.
+    def __init__(self, config: Network, dim: int) -> None:
+        places = COLUMNS[config.information]
+        columns = [column for part in config.information_parts for column in places[part]]
+        super().__init__(len(columns), dim)
+        self.register_buffer("columns", torch.tensor(sorted(columns)), persistent=False)
 
-    The row is wrong where a token grid is not square: it is the place in the grid over the number of rows,
-    where it should be over the number of columns. Frequencies are 2π k / dim, whatever the width.
-    """
-    level, time, row, column = _indices(tokens)
-    _, _, rows, columns = tokens
-    wrong = (row * columns + column) // rows
-    return _harmonics(level, time, wrong, column, dim, longest=dim)
-
-
-def _indices(tokens: TokenShape) -> list[Tensor]:
-    """Level, time, row and column of each token, (N,) each."""
-    return [index.flatten() for index in torch.meshgrid(*map(torch.arange, tokens), indexing="ij")]
-
-
-def _harmonics(level: Tensor, time: Tensor, row: Tensor, column: Tensor, dim: int, longest: int) -> Tensor:
-    level, time, row, column = (index.float() for index in (level, time, row, column))
-    frequency = 2 * math.pi * torch.arange(0, dim, 2) / longest
-    encoding = torch.empty(len(level), dim)
-    encoding[:, 0::2] = torch.sin(torch.outer(time, frequency)) + 0.5 * torch.sin(
-        torch.outer(8 * row, frequency)
-    )
-    encoding[:, 1::2] = torch.cos(torch.outer(level, frequency)) + 0.5 * torch.cos(
-        torch.outer(8 * column, frequency)
-    )
-    return encoding
-
-
-ENCODINGS = {"harmonic": harmonic_encoding, "published": published_encoding}
-"""Positional encodings by ``network.position``."""
+    def forward(self, info: Tensor) -> Tensor:
+        """(…, F) to (…, dim)."""
+        return super().forward(info[..., self.columns])
 
 
 class Embedding(nn.Module):
-    """Linear embedding with the embedded token information appended and position added.
+    """Linear embedding with the embedded token information appended, as published.
 
     Args:
         volume: grid points a token V.
-        features: token-information numbers F.
-        dim: width D of the result, ``info_dim`` included.
-        info_dim: width of the embedded token information.
-        tokens: tokens of a neighbourhood.
-        position: name of the positional encoding.
+        dim: width D of the result, ``network.info_dim`` included.
+        config: the network section of the configuration.
     """
 
-    encoding: Tensor
-
-    def __init__(
-        self, volume: int, features: int, dim: int, info_dim: int, tokens: TokenShape, position: str
-    ) -> None:
+    def __init__(self, volume: int, dim: int, config: Network) -> None:
         super().__init__()
-        self.values = nn.Linear(volume, dim - info_dim)
-        self.info = nn.Linear(features, info_dim)
-        self.register_buffer("encoding", ENCODINGS[position](tokens, dim), persistent=False)
+        self.values = nn.Linear(volume, dim - config.info_dim)
+        self.info = Information(config, config.info_dim)
 
     def forward(self, source: Tensor, info: Tensor) -> Tensor:
         """(B, N, V) and (B, N, F) to (B, N, D)."""
-        return torch.cat([self.values(source), self.info(info)], dim=-1) + self.encoding
+        return torch.cat([self.values(source), self.info(info)], dim=-1)
+
+
+class AddedEmbedding(nn.Module):
+    """Linear embedding with the token information, projected to the same width, added."""
+
+    def __init__(self, volume: int, dim: int, config: Network) -> None:
+        super().__init__()
+        self.values = nn.Linear(volume, dim)
+        self.info = Information(config, dim)
+
+    def forward(self, source: Tensor, info: Tensor) -> Tensor:
+        """(B, N, V) and (B, N, F) to (B, N, D)."""
+        y: Tensor = self.values(source) + self.info(info)
+        return y
+
+
+class BareEmbedding(nn.Module):
+    """Linear embedding without token information; where that is a class token."""
+
+    def __init__(self, volume: int, dim: int, config: Network) -> None:
+        super().__init__()
+        self.values = nn.Linear(volume, dim)
+
+    def forward(self, source: Tensor, info: Tensor) -> Tensor:
+        """(B, N, V) and (B, N, F) to (B, N, D)."""
+        y: Tensor = self.values(source)
+        return y
+
+
+EMBEDDINGS = {
+    "appended": Embedding,
+    "reappended": Embedding,
+    "added": AddedEmbedding,
+    "class_token": BareEmbedding,
+}
+"""Embeddings by ``network.information_place``."""
+
+
+class ClassToken(nn.Module):
+    """The information of the whole neighbourhood as one token more, behind the others in the encoder.
+
+    It is the mean of the information of the neighbourhood's tokens, embedded.
+
+    Args:
+        config: the network section of the configuration.
+        dim: width D.
+    """
+
+    def __init__(self, config: Network, dim: int) -> None:
+        super().__init__()
+        self.info = Information(config, dim)
+
+    def join(self, tokens: Tokens, info: Tensor) -> Tokens:
+        """Put the token of the information (B, N, F) behind those that enter the encoder."""
+        token, present, place = self.info(info.mean(1, keepdim=True)), tokens.present, tokens.place
+        middle = place.new_full((*place.shape[:-2], 1, place.shape[-1]), 0.5)
+        return Tokens(
+            values=torch.cat([tokens.values, token], dim=1),
+            present=None if present is None else nn.functional.pad(present, (0, 1), value=True),
+            place=torch.cat([place, middle], dim=-2),
+            embedded=torch.cat([tokens.embedded, token], dim=1),
+        )
+
+    def leave(self, tokens: Tokens) -> Tokens:
+        """Take the token away again."""
+        present = tokens.present
+        return Tokens(
+            values=tokens.values[:, :-1],
+            present=None if present is None else present[:, :-1],
+            place=tokens.place[..., :-1, :],
+            embedded=tokens.embedded[:, :-1],
+        )
+
+
+class Attended(nn.Module):
+    """Tokens as attention leaves them."""
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Tokens to (B, P, D)."""
+        return tokens.values
+
+
+class Reappended(nn.Module):
+    """Tokens whose last features are again the token information, as it was embedded.
+
+    Args:
+        info_dim: width of the embedded token information.
+    """
+
+    def __init__(self, info_dim: int) -> None:
+        super().__init__()
+        self.info_dim = info_dim
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Tokens to (B, P, D)."""
+        own, info = tokens.values[..., : -self.info_dim], tokens.embedded[..., -self.info_dim :]
+        return torch.cat([own, info], dim=-1)

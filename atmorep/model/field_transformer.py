@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from atmorep.config.network import Network
 from atmorep.model.blocks import DecoderBlock, EncoderBlock
-from atmorep.model.embedding import Embedding, TokenShape
+from atmorep.model.embedding import EMBEDDINGS, ClassToken
 from atmorep.model.inputs import Inputs, Tokens
+from atmorep.model.position import TokenShape, position
+from atmorep.model.rotary import places
 from atmorep.model.tail import TailEnsemble
-from atmorep.sampling.info import FEATURES
 from atmorep.sampling.tokens import Size, interpolate_in_time
 
 DEPARTURE_GAIN = 0.05
@@ -33,12 +34,14 @@ class FieldShape:
         tokens: tokens of a neighbourhood in (level, time, latitude, longitude).
         token_size: grid points a token in (time, latitude, longitude).
         dim: width D.
+        heights: of the levels, from 0 to 1, so that fields of different levels have heights in common.
         predicted: whether the field is predicted; otherwise it has encoder blocks only.
     """
 
     tokens: TokenShape
     token_size: Size
     dim: int
+    heights: tuple[float, ...]
     predicted: bool = True
 
 
@@ -46,13 +49,13 @@ class Embedded(NamedTuple):
     """A field's tokens on their way into the encoder.
 
     Attributes:
-        tokens: all tokens (B, N, D).
+        tokens: all tokens.
         entering: those the encoder processes.
         order: (B, P), number of each entering token; None where all enter.
         guess: (B, L, K, I, J, V) that the tails' output is added to; None without a first guess.
     """
 
-    tokens: Tensor
+    tokens: Tokens
     entering: Tokens
     order: Tensor | None
     guess: Tensor | None
@@ -85,19 +88,18 @@ class FieldTransformer(nn.Module):
         others: widths of the coupled fields by name.
     """
 
+    place: Tensor
+
     def __init__(self, shape: FieldShape, config: Network, others: Mapping[str, int]) -> None:
         super().__init__()
         volume = shape.token_size[0] * shape.token_size[1] * shape.token_size[2]
         self.coupled = tuple(others)
         self.visible_only = config.encoder_tokens == "visible"
-        self.embedding = Embedding(
-            volume,
-            FEATURES[config.information],
-            shape.dim,
-            config.info_dim,
-            shape.tokens,
-            config.position,
-        )
+        self.embedding = EMBEDDINGS[config.information_place](volume, shape.dim, config)
+        self.position = position(shape.tokens, shape.dim, config)
+        self.register_buffer("place", places(shape.tokens, shape.heights), persistent=False)
+        by_token = config.information_place == "class_token"
+        self.class_token = ClassToken(config, shape.dim) if by_token else None
         self.encoder = nn.ModuleList(
             EncoderBlock(shape.dim, config, others) for _ in range(config.encoder_blocks)
         )
@@ -111,16 +113,21 @@ class FieldTransformer(nn.Module):
 
     def embed(self, inputs: Inputs) -> Embedded:
         """Embed a field's tokens, blank ones filled by the first guess where there is one."""
-        info, blank, filled = inputs.info.flatten(1, 4), inputs.blank, None
-        if self.guess is None:
-            x = self.embedding(inputs.source.flatten(1, 4), info)
-        else:
-            filled, hint = self.guess(inputs.source, blank)
-            x = self.embedding(filled.flatten(1, 4), info) + hint
-        if not self.visible_only:
-            return Embedded(x, Tokens(x), None, filled)
-        order, present = _visible_first(blank.flatten(1))
-        return Embedded(x, Tokens(_take(x, order), present), order, filled)
+        info, blank, guess = inputs.info.flatten(1, 4), inputs.blank, None
+        source, hint = inputs.source, self.position(info)
+        if self.guess is not None:
+            guess, distance = self.guess(source, blank)
+            source, hint = guess, hint + distance
+        x = self.embedding(source.flatten(1, 4), info) + hint
+        tokens, order = Tokens(x, self.place, x), None
+        entering = tokens
+        if self.visible_only:
+            order, present = _visible_first(blank.flatten(1))
+            visible = _take(x, order)
+            entering = Tokens(visible, self.place[order], visible, present)
+        if self.class_token is not None:
+            entering = self.class_token.join(entering, info)
+        return Embedded(tokens, entering, order, guess)
 
     def decode(self, start: Embedded, encoded: Sequence[Tokens], grid: torch.Size) -> Tensor:
         """Predict all tokens from the outputs of the encoder blocks.
@@ -138,12 +145,12 @@ class FieldTransformer(nn.Module):
         """
         if self.tail is None:
             raise ValueError("a field that is not predicted has no decoder")
-        x = encoded[-1].values
-        if start.order is not None:
-            x = _put(start.tokens, start.order, encoded[-1])
+        last = encoded[-1] if self.class_token is None else self.class_token.leave(encoded[-1])
+        values = last.values if start.order is None else _put(start.tokens.values, start.order, last)
+        x = start.tokens._replace(values=values)
         for block, source in zip(self.decoder, self.sources, strict=True):
             x = block(x, encoded[source])
-        members: Tensor = self.tail(x).unflatten(1, grid)
+        members: Tensor = self.tail(x.values).unflatten(1, grid)
         return members if start.guess is None else members + start.guess.unsqueeze(-2)
 
 

@@ -22,12 +22,16 @@ class Inputs(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """A sequence of embedded tokens.
+    """A sequence of tokens on its way through the blocks.
 
     Attributes:
         values: (B, P, D).
+        place: (P, 4) or (B, P, 4), centres in (level, time, latitude, longitude); the neighbourhood is 1.
+        embedded: (B, P, D), the values before the first block.
         present: (B, P), False where a shorter sample was filled up; None where all are there.
     """
 
     values: Tensor
+    place: Tensor
+    embedded: Tensor
     present: Tensor | None = None

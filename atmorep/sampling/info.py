@@ -10,7 +10,29 @@ from numpy.typing import NDArray
 Parts = tuple[NDArray[np.floating] | np.floating, ...]
 """The numbers of a form, each of a shape that spreads over (B, L, K, I, J)."""
 
-FEATURES = {"circle": 10, "published": 8}
+COLUMNS: dict[str, dict[str, tuple[int, ...]]] = {
+    "circle": {
+        "year": (0,),
+        "day": (1, 2),
+        "hour": (3, 4),
+        "latitude": (5,),
+        "longitude": (6, 7),
+        "level": (8,),
+        "resolution": (9,),
+    },
+    "published": {
+        "year": (0,),
+        "day": (1,),
+        "hour": (2,),
+        "level": (3, 6),
+        "latitude": (4,),
+        "longitude": (5,),
+        "resolution": (7,),
+    },
+}
+"""Which numbers of each form say what; the names are those of ``network.information_parts``."""
+
+FEATURES = {form: sum(map(len, parts.values())) for form, parts in COLUMNS.items()}
 """Numbers a token (F) of each form."""
 
 

@@ -163,7 +163,7 @@ def test_tokens_are_shown_as_embedded_and_after_every_block(coupled):
     assert shown.block.values.tolist() == ["embedding", "encoder 0", "encoder 1", "decoder 0", "decoder 1"]
     assert shown.shape == (5, 2, 2, 3, 2, 3, 16)
     assert np.array_equal(shown.sel(block="decoder 1").values.reshape(2, -1, 16), tail["into"])
-    embedded = coupled.model.fields["t"].embed(coupled.inputs(WINDOWS, hidden)["t"]).tokens
+    embedded = coupled.model.fields["t"].embed(coupled.inputs(WINDOWS, hidden)["t"]).tokens.values
     assert np.array_equal(shown.sel(block="embedding").values.reshape(2, -1, 16), embedded.detach())
     absent = np.isnan(shown.sel(block="encoder 1").values).all(-1)
     out = hidden["t"] if coupled.model.fields["t"].visible_only else np.zeros_like(hidden["t"])

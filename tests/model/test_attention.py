@@ -17,6 +17,11 @@ def tokens(number, seed=0):
     return torch.randn(2, number, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
+def of(x, present=None):
+    """Tokens of some values, all in one place."""
+    return Tokens(x, torch.zeros(x.shape[1], 4), x, present)
+
+
 def encoder(qk_norm=False, others=None, **changes):
     torch.manual_seed(0)
     layer = EncoderAttention(DIM, Network(**NETWORK, qk_norm=qk_norm, **changes), others or {}).double()
@@ -27,7 +32,7 @@ def encoder(qk_norm=False, others=None, **changes):
 
 def alone(layer):
     """Self-attention as a function of a tensor."""
-    return lambda x: layer(Tokens(x), {})
+    return lambda x: layer(of(x), {})
 
 
 def attend(q, k, v):
@@ -50,7 +55,7 @@ def test_self_attention_is_its_formula_head_by_head(qk_norm):
             a, b = layer_norm(a, (DIM // HEADS,)), layer_norm(b, (DIM // HEADS,))
         parts.append(attend(a, b, c))
     expected = x + torch.cat(parts, -1) @ layer.out.weight.T
-    assert torch.allclose(layer(Tokens(x), {}), expected, atol=TOLERANCE)
+    assert torch.allclose(layer(of(x), {}), expected, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("qk_norm", [False, True])
@@ -58,7 +63,7 @@ def test_self_attention_is_its_formula_head_by_head(qk_norm):
 def test_coupling_heads_attend_to_the_other_field_and_add_up(qk_norm, number):
     layer, x = encoder(qk_norm, {"v": DIM, "t": 8}, coupling_heads=number), tokens(7)
     others = {"v": tokens(5, seed=1), "t": torch.randn(2, 3, 8, dtype=torch.float64)}
-    expected = layer(Tokens(x), {name: Tokens(torch.zeros_like(o)) for name, o in others.items()})
+    expected = layer(of(x), {name: of(torch.zeros_like(o)) for name, o in others.items()})
     for name, other in others.items():
         cross, normed = layer.cross[name], layer_norm(other, other.shape[-1:])
         q = layer_norm(x, (DIM,)) @ cross.q.weight.T
@@ -67,15 +72,15 @@ def test_coupling_heads_attend_to_the_other_field_and_add_up(qk_norm, number):
         for a, b, c in zip(heads(q, number), heads(k, number), heads(v, number), strict=True):
             parts.append(attend(a, layer_norm(b, (DIM // HEADS,)) if qk_norm else b, c))
         expected = expected + torch.cat(parts, -1) @ cross.out.weight.T
-    found = layer(Tokens(x), {name: Tokens(o) for name, o in others.items()})
+    found = layer(of(x), {name: of(o) for name, o in others.items()})
     assert torch.allclose(found, expected, atol=TOLERANCE)
 
 
 def test_absent_tokens_are_not_attended_to():
     layer, x, other = encoder(others={"v": DIM}), tokens(6), tokens(5, seed=1)
     there, part = torch.tensor([True] * 4 + [False] * 2), torch.tensor([True] * 3 + [False] * 2)
-    found = layer(Tokens(x, there.expand(2, 6)), {"v": Tokens(other, part.expand(2, 5))})
-    expected = layer(Tokens(x[:, :4]), {"v": Tokens(other[:, :3])})
+    found = layer(of(x, there.expand(2, 6)), {"v": of(other, part.expand(2, 5))})
+    expected = layer(of(x[:, :4]), {"v": of(other[:, :3])})
     assert torch.allclose(found[:, :4], expected, atol=TOLERANCE)
 
 
@@ -86,7 +91,7 @@ def test_without_layer_norms_there_is_none_in_the_encoder():
     coupled = attend(x @ cross.q.weight.T, *(other @ w.T for w in cross.kv.weight.chunk(2)))
     own = torch.cat([attend(*one) for one in zip(q, k, v, strict=True)], -1)
     expected = x + own @ layer.out.weight.T + coupled @ cross.out.weight.T
-    assert torch.allclose(layer(Tokens(x), {"v": Tokens(other)}), expected, atol=TOLERANCE)
+    assert torch.allclose(layer(of(x), {"v": of(other)}), expected, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +119,7 @@ def test_a_share_of_the_decoders_heads_attends_to_the_encoder(changes, split):
         for a, b, c in zip(*(heads(part, number) for part in triple), strict=True)
     ]
     expected = x + torch.cat(parts, -1) @ layer.out.weight.T
-    assert torch.allclose(layer(x, Tokens(encoded)), expected, atol=TOLERANCE)
+    assert torch.allclose(layer(of(x), of(encoded)), expected, atol=TOLERANCE)
 
 
 def test_self_attention_knows_no_order():

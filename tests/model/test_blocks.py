@@ -45,15 +45,14 @@ def test_encoder_and_decoder_may_have_perceptrons_of_different_depth():
 
 
 def test_blocks_without_output_weights_pass_their_input_on():
-    x, encoded = torch.randn(2, 5, 16), torch.randn(2, 5, 16)
+    x, encoded = (Tokens(y, torch.zeros(5, 4), y) for y in torch.randn(2, 2, 5, 16))
     network = Network(**NETWORK)
     blocks = (
-        (EncoderBlock(16, network, {}), (Tokens(x), {})),
-        (DecoderBlock(16, network), (x, Tokens(encoded))),
+        (EncoderBlock(16, network, {}), (x, {})),
+        (DecoderBlock(16, network), (x, encoded)),
     )
     for block, arguments in blocks:
         for last in (block.attention.out, block.mlp.layers[-2]):
             for parameter in last.parameters():
                 torch.nn.init.zeros_(parameter)
-        out = block(*arguments)
-        assert torch.equal(out.values if isinstance(out, Tokens) else out, x)
+        assert torch.equal(block(*arguments).values, x.values)

@@ -34,9 +34,9 @@ def network(**changes):
 
 
 SHAPES = {
-    "u": FieldShape(TOKENS, SIZE, DIM),
-    "v": FieldShape(TOKENS, SIZE, DIM),
-    "t": FieldShape((1, 4, 2, 1), (2, 5, 8), 64),  # other levels, tokens and width
+    "u": FieldShape(TOKENS, SIZE, DIM, (0.3, 0.6)),
+    "v": FieldShape(TOKENS, SIZE, DIM, (0.3, 0.6)),
+    "t": FieldShape((1, 4, 2, 1), (2, 5, 8), 64, (0.9,)),  # other levels, tokens and width
 }
 COUPLED = {"u": ["v", "t"], "v": ["u"], "t": ["u", "v"]}
 
@@ -305,6 +305,57 @@ def test_the_gradient_reaches_every_parameter_of_a_coupled_model():
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert (parameter.grad != 0).any(), name
+
+
+CHOICES = [
+    *({"position": kind} for kind in ("published", "global", "rotary", "learned")),
+    *({"information_place": place} for place in ("added", "reappended", "class_token")),
+]
+
+
+@pytest.mark.parametrize("encoder_tokens", ["all", "visible"])
+@pytest.mark.parametrize("changes", CHOICES, ids=lambda changes: "-".join(changes.values()))
+class TestPositionAndInformation:
+    """Whatever the encoding, and wherever the information enters."""
+
+    def test_every_point_is_predicted_and_the_gradient_reaches_every_parameter(self, changes, encoder_tokens):
+        model = trained(multiformer(**changes, encoder_tokens=encoder_tokens))
+        members = model(all_inputs())
+        for name, shape in SHAPES.items():
+            assert members[name].shape == (2, *shape.tokens, 3, math.prod(shape.token_size))
+        sum(crps_gaussian(m, torch.zeros_like(m[..., 0, :])).mean() for m in members.values()).backward()
+        for name, parameter in model.named_parameters():
+            assert (parameter.grad != 0).any(), name
+
+    def test_samples_of_a_batch_do_not_depend_on_each_other(self, changes, encoder_tokens):
+        model = trained(multiformer(**changes, encoder_tokens=encoder_tokens)).eval()
+        given = all_inputs()
+        given["u"].blank[0, :, 1:] = True  # far fewer in one sample than in the other
+        both = model(given)
+        for n in range(2):
+            alone = model({f: Inputs(*(x[n : n + 1] for x in i)) for f, i in given.items()})
+            for name in SHAPES:
+                assert torch.allclose(both[name][n], alone[name][0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, *(c for c in CHOICES if c != {"position": "published"})],
+    ids=lambda c: "-".join(c.values()),
+)
+def test_blank_tokens_of_the_same_information_are_told_apart(changes):
+    """The published encoding takes some for the same, since its row is wrong."""
+    model, (source, info, blank) = transformer(**changes).eval(), inputs(1)
+    predicted = model(source, torch.zeros_like(info), blank)[blank].flatten(1)
+    assert torch.pdist(predicted).min() > 1e-3
+
+
+def test_the_rotary_encoding_tells_apart_by_the_others_only():
+    """Where all tokens are alike each has the same to look at, wherever it is."""
+    model = transformer(position="rotary").eval()
+    nothing = torch.zeros(1, *TOKENS, dtype=torch.bool)
+    predicted = model(torch.ones(1, *TOKENS, VOLUME), torch.ones(1, *TOKENS, FEATURES), nothing)
+    assert torch.allclose(predicted, predicted[:, :1, :1, :1, :1].expand_as(predicted), atol=1e-5)
 
 
 class TestVisibleOnly:
