@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,14 +15,14 @@ from atmorep.sampling.tokens import Size
 
 
 def distort(
-    tokens: Tensor, masks: Masks, noise: Sequence[np.random.Generator], config: Masking, size: Size
+    tokens: Tensor, masks: Masks, noise: Callable[[int], np.random.Generator], config: Masking, size: Size
 ) -> Tensor:
     """Return tokens (B, L, K, I, J, V) as the model sees them; ``tokens`` is left as it is.
 
     Args:
         tokens: normalised.
         masks: of all samples, stacked (B, L, K, I, J).
-        noise: a generator a sample.
+        noise: generator of the noise of a sample, by its number in the batch.
         config: how much noise, and how coarse.
         size: grid points a token.
     """
@@ -30,10 +30,10 @@ def distort(
     blank, noised, coarsened = (torch.from_numpy(mask) for mask in masks[1:])
     if coarsened.any():
         seen[coarsened] = coarsen(tokens[coarsened], config.coarsening, size)
-    for sample, (where, rng) in enumerate(zip(noised, noise, strict=True)):
-        if where.any():
-            drawn = rng.standard_normal((int(where.sum()), tokens.shape[-1]), np.float32)
-            seen[sample][where] += config.noise_std * torch.from_numpy(drawn)
+    for sample in np.flatnonzero(masks.noised.any((1, 2, 3, 4))):
+        count = int(masks.noised[sample].sum())
+        drawn = noise(int(sample)).standard_normal((count, tokens.shape[-1]), np.float32)
+        seen[sample][noised[sample]] += config.noise_std * torch.from_numpy(drawn)
     seen[blank] = 0
     return seen
 

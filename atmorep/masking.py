@@ -199,7 +199,8 @@ class Mixture:
 
     def draw(self, rng: np.random.Generator) -> Strategy:
         """Draw a scheme, and what it has to draw."""
-        return self.schemes[int(rng.choice(len(self.shares), p=self.shares))].draw(rng)
+        number = int(np.searchsorted(np.cumsum(self.shares), rng.random(), side="right"))
+        return self.schemes[min(number, len(self.schemes) - 1)].draw(rng)
 
 
 class Masks(NamedTuple):
@@ -233,7 +234,7 @@ class FieldMasks:
     Attributes:
         scheme: of the field.
         grid: tokens that masks are drawn for.
-        places: numbers on ``grid`` of the field's own levels, times, rows and columns.
+        places: numbers on ``grid`` of the field's own levels, times, rows and columns, as an index.
         key: names the generator of the masks; fields with the same one are hidden alike.
     """
 
@@ -251,7 +252,7 @@ class FieldMasks:
         """
         strategy = self.scheme.draw(common)
         drawn = hide(strategy.select(self.grid, own), strategy.shares, own)
-        return Masks(*(mask[np.ix_(*self.places)] for mask in drawn))
+        return Masks(*(mask[self.places] for mask in drawn))
 
 
 def training_masks(config: Config, fields: Iterable[str]) -> dict[str, FieldMasks]:
@@ -293,4 +294,4 @@ def _field_masks(config: Config, field: str, alike: tuple[str, ...], scheme: Sch
     ]
     own = np.array([levels.index(level) for level in config.model_levels(field)])
     key = () if len(alike) > 1 else (field,)
-    return FieldMasks(scheme, (len(levels), int(k), int(i), int(j)), (own, *centres), key)
+    return FieldMasks(scheme, (len(levels), int(k), int(i), int(j)), np.ix_(own, *centres), key)

@@ -102,6 +102,45 @@ def test_the_spread_of_the_kernel_crps_has_a_gradient():
     assert torch.allclose(members.grad.flatten(), expected.double())
 
 
+def gradient(loss, members, truth):
+    members = members.clone().requires_grad_()
+    loss(members, truth).sum().backward()
+    return members.grad
+
+
+@pytest.mark.parametrize(("fairness", "estimator"), [(1.0, "fair"), (0.0, "nrg")])
+def test_gradients_of_the_kernel_crps_are_the_slopes_of_scoringrules(fairness, estimator):
+    """Piecewise linear: differences are exact while no member passes another or the truth."""
+    members, truth = drawn(7, 1), drawn(1, seed=1)
+    found = gradient(lambda m, y: crps_kernel(m, y, fairness), members, truth)
+    for n in range(7):
+        moved = [members.numpy().copy() for _ in range(2)]
+        moved[0][n] -= 1e-4
+        moved[1][n] += 1e-4
+        scores = [scoringrules.crps_ensemble(truth.numpy(), m, m_axis=0, estimator=estimator) for m in moved]
+        assert found[n].item() == pytest.approx((scores[1] - scores[0]).item() / 2e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize("z", [-2.0, 0.3, 1.5])
+def test_gradients_of_moments_are_the_analytic_ones(z):
+    """All members moved move the mean; moved away from it in proportion they widen the spread."""
+    members, std = ensemble(1, 0.6), 0.6
+    truth, away = at(1 + z * std), (members - 1) / std
+    gauss = math.exp(-(z**2) / 2)
+    expected = {
+        crps_gaussian: (1 - 2 * norm.cdf(z), 2 * norm.pdf(z) - 1 / math.sqrt(math.pi)),
+        statistical: (
+            -2 * (1 - gauss) * gauss * z / std,
+            -2 * (1 - gauss) * gauss * z**2 / std + 0.5 / math.sqrt(std),
+        ),
+        mse_ensemble: (-2 * z * std, 2 * std * 5 / 6),  # biased variance: (M - 1) / M of the unbiased
+    }
+    for loss, (of_mean, of_std) in expected.items():
+        found = gradient(loss, members, truth)
+        assert found.sum().item() == pytest.approx(of_mean, rel=1e-9)
+        assert (found * away).sum().item() == pytest.approx(of_std, rel=1e-9)
+
+
 @pytest.mark.parametrize("name", TERMS)
 def test_gradients_are_those_of_finite_differences(name):
     members, truth = drawn(3, 5, 2).requires_grad_(), drawn(3, 2, seed=1).requires_grad_()

@@ -110,7 +110,9 @@ class NeighbourhoodReader:
     def normalised(self, windows: Sequence[Window]) -> Tensor:
         """Return normalised tokens (B, L, K, I, J, V)."""
         mean, std = self.scales(windows)
-        values = (forward(self.field, self.values(windows)) - mean) / std
+        values = forward(self.field, self.values(windows))
+        values -= mean  # in place: a batch is large, and memory is what takes the time
+        values /= std
         return tokenise(torch.from_numpy(values), self.token_size)
 
     def centres(self, windows: Sequence[Window]) -> Centres:
@@ -206,10 +208,15 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
 
     def _field(self, field: str, samples: Sequence[tuple[int, int]], windows: Sequence[Window]) -> FieldBatch:
         reader, masks = self.neighbourhoods[field], self._masks(field, samples)
-        noise = [self._generator(sample, "noise", field) for sample in samples]
         target = reader.normalised(windows)
         return FieldBatch(
-            source=distort(target, masks, noise, self.masking, reader.token_size),
+            source=distort(
+                target,
+                masks,
+                lambda n: self._generator(samples[n], "noise", field),
+                self.masking,
+                reader.token_size,
+            ),
             target=target,
             info=reader.info(windows),
             blank=torch.from_numpy(masks.blank),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,12 +84,13 @@ class WindowSampler:
     def draw(self, rng: np.random.Generator) -> Window:
         """Draw time, then latitude of the centre in proportion to area, then longitude."""
         start = int(self.starts[rng.integers(len(self.starts))])
-        edges = self._row_edges()
+        edges = self._row_edges
         row = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
         rows, columns = self.grid.shape
         places = columns if self.grid.periodic else columns - self.extent.longitude + 1
         return Window(start, min(row, rows - self.extent.latitude), int(rng.integers(places)))
 
+    @cached_property
     def _row_edges(self) -> NDArray[np.float64]:
         """Cumulative area of the rings that centres lie in, one a possible first row."""
         places = self.grid.shape[0] - self.extent.latitude + 1
