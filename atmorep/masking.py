@@ -270,7 +270,7 @@ def _scheme(config: Config, field: str, fields: tuple[str, ...]) -> Mixture:
     masking, (steps, *extent) = config.masking_of(field), config.network.neighbourhood.shape
     beat = config.beat(*fields)
     hours = masking.forecast_hours or steps * config.data.time_step // 2
-    longest = min(-(-hours // (beat * config.data.time_step)), steps // beat - 1)
+    longest = -(-hours // (beat * config.data.time_step))
     ratios = masking.ratio_min, masking.ratio_max
     schemes: tuple[Scheme, ...] = (
         Masked(*ratios, Shares(masking.masked, masking.noised, masking.coarsened)),

@@ -128,6 +128,25 @@ def test_no_field_sees_what_another_is_to_forecast(configure):
     assert lacking[0].sum(1).unique().tolist() == [6]  # 2 and 3 steps a token: the next 6
 
 
+def test_fields_of_a_sample_are_asked_for_the_same(configure):
+    shares = {"forecast": 0.4, "temporal_interpolation": 0.3, "spatial": 0.1}
+    config = configure(masking=shares, network={"neighbourhood": {"time": 12}})
+    batch = together(config, ["2t", "tp"], batch_size=40)[0]
+    lacking = [(one.blank.all(-1).all(-1).all(1), one.blank.any((1, 3, 4))) for one in batch.values()]
+    spans = [whole & (whole == some).all(1, keepdim=True) for whole, some in lacking]
+    assert torch.equal(*spans)
+    assert len(spans[0].unique(dim=0)) > 5  # forecasts of 1 to 3, gaps at 1 to 4, and neither
+
+
+@pytest.mark.parametrize("synchronised", [False, True])
+def test_the_noise_of_fields_is_independent(configure, synchronised):
+    shares = {"ratio_min": 0.5, "masked": 0, "noised": 1, "coarsened": 0, "synchronised": synchronised}
+    batch = together(configure(masking=shares), ["2t", "tp"], batch_size=20)[0]
+    both = batch["2t"].selected & batch["tp"].selected
+    noise = torch.stack([(one.source - one.target)[both].flatten() for one in batch.values()])
+    assert abs(torch.corrcoef(noise)[0, 1].item()) < 4 / noise.shape[1] ** 0.5  # four standard errors
+
+
 def test_windows_are_whole_for_every_field(configure):
     config = configure()
     readers = {field: neighbourhoods(config, field) for field in ("2t", "t")}
