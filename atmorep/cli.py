@@ -54,6 +54,7 @@ COMMANDS = (
         "inference.stage:embed",
         ("field", "time", "latitude", "longitude", "output"),
     ),
+    Command("size", "parameters, operations and memory of the models", "sizes:show"),
     Command("schema", "write the configuration's schema and reference", "config.stage:write"),
 )
 
@@ -79,7 +80,8 @@ def parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         stage = stages.add_parser(command.name, help=command.help, description=command.help)
         if command.name != "schema":
-            stage.add_argument("--config", required=True, help="YAML file of the experiment")
+            text = "YAML file of the experiment; of several, later ones replace single keys"
+            stage.add_argument("--config", required=True, nargs="+", help=text)
         for option in command.options:
             several = "+" if option == "span" else None
             stage.add_argument(f"--{option}", required=True, nargs=several, help=_OPTIONS[option])
@@ -101,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "config" in options:
             from atmorep.config import load
 
-            options["config"] = load(options["config"])
+            options["config"] = load(*options["config"])
         spans = options.pop("span", None)
         for each in [{}] if spans is None else [{"span": span} for span in spans]:
             _call(command.function)(**options, **each)

@@ -274,16 +274,33 @@ def _closest(location: list[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else "; see docs/configuration.md"
 
 
-def load(path: str | Path) -> Config:
-    """Read and validate the YAML file ``path``.
+def load(*paths: str | Path) -> Config:
+    """Read and validate YAML files; of several, a later one replaces single keys of those before.
 
     Raises:
-        ConfigError: if it cannot be read, is not a mapping, or is refused.
+        ConfigError: if one cannot be read or is not a mapping, or they are refused.
     """
+    values: dict[str, Any] = {}
+    for path in paths:
+        values = _merged(values, _read(path))
+    return parse(values, " with ".join(str(path) for path in paths))
+
+
+def _read(path: str | Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(Path(path).read_text())
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must be a mapping with the keys of docs/configuration.md")
-    return parse(values, str(path))
+    return values
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``changes``: mappings are merged, all else replaced, as Snakemake does."""
+    both = {key: _merged(base[key], value) for key, value in changes.items() if _mappings(base, key, value)}
+    return {**base, **changes, **both}
+
+
+def _mappings(base: dict[str, Any], key: str, value: Any) -> bool:
+    return isinstance(base.get(key), dict) and isinstance(value, dict)

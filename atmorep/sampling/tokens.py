@@ -48,7 +48,7 @@ def interpolate_in_time(tokens: Tensor, blank: Tensor, size: Size) -> tuple[Tens
     known = (~blank).permute(0, 1, 3, 4, 2)
     before, after, weight = _neighbours(known.repeat_interleave(steps, dim=-1))
     anything = known.any(-1)[..., None, None]
-    between = torch.lerp(_take(series, before), _take(series, after), weight.unsqueeze(-1))
+    between = torch.lerp(_take(series, before), _take(series, after), weight.unsqueeze(-1).to(series.dtype))
     filled = torch.where(anything, between, 0)
     joined = filled.unflatten(4, (-1, steps)).permute(0, 1, 4, 2, 3, 5, 6).flatten(-2)
     return joined, _distances(blank)

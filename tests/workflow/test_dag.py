@@ -77,7 +77,8 @@ def test_a_level_the_source_lacks_is_refused(workflow, repository, shared):
 def test_the_full_reproduction(workflow, repository):
     planned = workflow.planned("--configfile", str(repository / "config/config.yaml"), **CDS_KEY)
     months = 12 * (2018 - 1979 + 1 + 1)
-    assert planned["convert"] == 8 * months
-    assert planned["verify_1979"] == planned["sums_1979"] == 8
-    assert planned["download_model_an"] == planned["download_surface_fc"] == months
-    assert planned["pretrain"] == planned["evaluate"] == 8
+    assert planned["convert"] == 5 * months
+    assert (planned["pretrain"], planned["couple"]) == (5, 1)
+    assert planned["verify_1979"] == planned["sums_1979"] == 5
+    assert planned["download_model_an"] == months
+    assert planned["evaluate"] == 5
