@@ -85,8 +85,6 @@ class Training(Execution):
                 f"accumulate = {self.accumulate} must divide batch_size = {self.batch_size}; each part is "
                 "of as many samples"
             )
-        if self.optimizer == "muon" and self.strategy == "fsdp":
-            raise ValueError("optimizer = 'muon' needs whole matrices; use strategy = 'ddp' or 'adamw'")
         return self
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +118,13 @@ class Keeper(Callback):
     Args:
         folder: of the state.
         config: of the training.
-        progress: where it stands.
+        fields: of the network.
+        progress: where the training stands.
     """
 
-    def __init__(self, folder: Path, config: Config, progress: Progress) -> None:
+    def __init__(self, folder: Path, config: Config, fields: Sequence[str], progress: Progress) -> None:
         self.path, self.settings, self.progress = folder / state.STATE, config.training, progress
-        self.keys = state.described(config, progress.fields)
+        self.keys = state.described(config, fields)
         self._saved = time.perf_counter()
 
     def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:

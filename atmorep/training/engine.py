@@ -12,9 +12,9 @@ from pathlib import Path
 import lightning as L
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch import nn
 
 from atmorep.config import Config, Training
+from atmorep.model.multiformer import Multiformer
 from atmorep.training import outside, state
 from atmorep.training.callbacks import LOG, EpochLog, Keeper, write_log
 from atmorep.training.progress import Progress
@@ -40,7 +40,9 @@ class Trained:
     first_rank: bool
 
 
-def fit(config: Config, fields: Sequence[str], model: nn.Module, folder: Path, settings: Training) -> Trained:
+def fit(
+    config: Config, fields: Sequence[str], model: Multiformer, folder: Path, settings: Training
+) -> Trained:
     """Train ``model`` on ``fields``, or go on where an interrupted training stopped.
 
     Args:
@@ -55,20 +57,23 @@ def fit(config: Config, fields: Sequence[str], model: nn.Module, folder: Path, s
         IntegrityError: if the state in ``folder`` is broken or of another configuration.
     """
     config = config.model_copy(update={"training": settings})
-    progress = _progress(config, fields, folder)
-    trainer = _trainer(config, folder, progress)
+    progress = _progress(config, fields, model, folder)
+    logs = [EpochLog(folder, config, progress), Keeper(folder, config, fields, progress)]
+    trainer = _trainer(settings, model, progress, logs)
     if trainer.is_global_zero:
         _tidy(folder, progress)
     if progress.step < settings.epochs * settings.steps_per_epoch:
-        _run(trainer, _task(config, model, progress), Samples(config, progress))
+        task = TrainingTask(model, config, progress)
+        outside.speed_up(model, settings)
+        _run(trainer, task, Samples(config, fields, progress))
     return Trained(folder / progress.best, folder / LOG, trainer.is_global_zero)
 
 
-def _progress(config: Config, fields: Sequence[str], folder: Path) -> Progress:
+def _progress(config: Config, fields: Sequence[str], model: Multiformer, folder: Path) -> Progress:
     """Return where the training in ``folder`` stands."""
     path = folder / state.STATE
     if not path.exists():
-        return Progress.begin(fields)
+        return Progress.begin(model.predicted)
     return state.read_progress(path, state.described(config, fields))
 
 
@@ -81,15 +86,6 @@ def _tidy(folder: Path, progress: Progress) -> None:
         write_log(folder, progress)
 
 
-def _task(config: Config, model: nn.Module, progress: Progress) -> TrainingTask:
-    task = TrainingTask(model, config, progress)
-    if config.training.gradient_checkpointing:
-        outside.recompute_blocks(model)
-    if config.training.compile:
-        model.compile()
-    return task
-
-
 def _run(trainer: L.Trainer, task: TrainingTask, samples: Samples) -> None:
     try:
         trainer.fit(task, datamodule=samples)
@@ -98,18 +94,20 @@ def _run(trainer: L.Trainer, task: TrainingTask, samples: Samples) -> None:
         sys.exit(TERMINATED)
 
 
-def _trainer(config: Config, folder: Path, progress: Progress) -> L.Trainer:
+def _trainer(
+    settings: Training, model: Multiformer, progress: Progress, callbacks: Sequence[L.Callback]
+) -> L.Trainer:
     """Return Lightning's trainer of the epochs that are left.
 
     Lightning knows of no interruption: it is given what is left, the first epoch shorter than the others.
     """
-    settings = config.training
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning.*")  # advice on loader workers and log intervals
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module")  # nothing changes members in place
     return L.Trainer(
         accelerator="auto",
-        strategy=outside.strategy(settings),
+        strategy=outside.strategy(model, settings),
         max_epochs=settings.epochs - progress.step // settings.steps_per_epoch,
         precision=settings.precision,
         reload_dataloaders_every_n_epochs=1,
@@ -121,5 +119,5 @@ def _trainer(config: Config, folder: Path, progress: Progress) -> L.Trainer:
         num_sanity_val_steps=0,
         # Slurm's requeueing is the workflow's to do, and Lightning's own states are not written
         plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
-        callbacks=[EpochLog(folder, config, progress), Keeper(folder, config, progress)],
+        callbacks=list(callbacks),
     )

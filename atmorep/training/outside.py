@@ -9,11 +9,13 @@ from functools import partial
 import lightning as L
 from lightning.pytorch.strategies import ModelParallelStrategy, ParallelStrategy
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.utils.checkpoint import checkpoint
 
 from atmorep.config import Training
 from atmorep.model.blocks import DecoderBlock, EncoderBlock
+from atmorep.model.multiformer import Multiformer
 from atmorep.sampling.batches import Batch
 
 
@@ -22,25 +24,32 @@ def blocks(model: nn.Module) -> Iterator[nn.Module]:
     return (module for module in model.modules() if isinstance(module, EncoderBlock | DecoderBlock))
 
 
-def recompute_blocks(model: nn.Module) -> None:
-    """Keep of each block only what goes in, and compute it again in the backward pass.
+def speed_up(model: nn.Module, settings: Training) -> None:
+    """Apply what ``settings`` say of memory and speed to ``model``; its parameters keep their names."""
+    if settings.gradient_checkpointing:
+        recompute_blocks(model)
+    if settings.compile:
+        model.compile()
 
-    The blocks' forward is wrapped in place, so that no parameter changes its name.
-    """
+
+def recompute_blocks(model: nn.Module) -> None:
+    """Keep of each block only what goes in, and compute it again in the backward pass."""
     for block in blocks(model):
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
 
 
-def shard(model: nn.Module) -> None:
-    """Leave each rank a share of every parameter (FSDP2), gathered a block at a time."""
-    for block in blocks(model):
-        fully_shard(block)
-    fully_shard(model)
+def shard(model: nn.Module, mesh: DeviceMesh) -> None:
+    """Leave each rank of ``mesh`` a share of every parameter (FSDP2), gathered a block at a time."""
+    for module in (*blocks(model), model):
+        fully_shard(module, mesh=mesh)
 
 
-def strategy(settings: Training) -> ModelParallelStrategy | str:
-    """Return what Lightning is to spread a training by."""
-    return ModelParallelStrategy() if settings.strategy == "fsdp" else "auto"
+def strategy(model: Multiformer, settings: Training) -> ModelParallelStrategy | str:
+    """Return what Lightning is to spread the training of ``model`` by."""
+    if settings.strategy == "fsdp":
+        return ModelParallelStrategy()
+    # what the last block makes of a field that is not predicted is read by none: it has no gradient
+    return "auto" if model.predicted == tuple(model.fields) else "ddp_find_unused_parameters_true"
 
 
 def unsynchronised(trainer: L.Trainer) -> AbstractContextManager[None]:

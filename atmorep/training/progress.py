@@ -20,7 +20,7 @@ class Progress:
     """Where a training stands.
 
     Attributes:
-        fields: of the model.
+        fields: that the model predicts.
         step: optimiser steps done.
         rows: the log, an epoch each.
         best: file name of the weights of least validation loss, once there are any.

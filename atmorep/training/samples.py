@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 
@@ -40,20 +40,21 @@ class Samples(L.LightningDataModule):
 
     Args:
         config: the configuration.
+        fields: ERA5 short names.
         progress: where the training stands; batches go on from there.
     """
 
-    def __init__(self, config: Config, progress: Progress) -> None:
+    def __init__(self, config: Config, fields: Sequence[str], progress: Progress) -> None:
         super().__init__()
-        self.config, self.progress = config, progress
+        self.config, self.fields, self.progress = config, tuple(fields), progress
 
     @cached_property
     def _stream(self) -> Iterator[Batch]:
-        return iter(training_loader(self.config, self.progress.fields, *self._place, self.progress.step))
+        return iter(training_loader(self.config, self.fields, *self._place, self.progress.step))
 
     @cached_property
     def _validation(self) -> DataLoader[Batch]:
-        return validation_loader(self.config, self.progress.fields, *self._place)
+        return validation_loader(self.config, self.fields, *self._place)
 
     @property
     def _place(self) -> tuple[int, int]:

@@ -88,7 +88,8 @@ def save(
         keys: what :func:`described` returns.
     """
     tensors = gathered(_live(modules, optimizers))
-    metadata = {"format": FORMAT, "keys": dict(keys), "progress": progress.plain()}
+    names = sorted(tensors)
+    metadata = {"format": FORMAT, "keys": dict(keys), "progress": progress.plain(), "tensors": names}
     if first_rank():
         with written_aside(path) as aside:
             save_file(tensors, aside, {"training": json.dumps(metadata)})
@@ -133,7 +134,7 @@ def _metadata(path: Path) -> dict[str, Any]:
             metadata: dict[str, Any] = json.loads(file.metadata()["training"])
         if metadata["format"] != FORMAT:
             raise ValueError(f"format {metadata['format']} is not {FORMAT}")
-        return {name: metadata[name] for name in ("keys", "progress")}
+        return {name: metadata[name] for name in ("keys", "progress", "tensors")}
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(
             f"{path}: cannot be read as the state of a training ({error}); delete it to begin anew"
@@ -148,20 +149,20 @@ def restore(path: Path, modules: Modules, optimizers: Sequence[Optimizer]) -> No
         IntegrityError: if it does not hold just the tensors of ``modules`` and ``optimizers``.
     """
     live, parameters = _live(modules, ()), dict(modules["model"].named_parameters())
-    owners = {p: optimizer for optimizer in optimizers for g in optimizer.param_groups for p in g["params"]}
+    states = {p: o.state for o in optimizers for group in o.param_groups for p in group["params"]}
     with safe_open(path, "pt") as file:
         names = set(file.keys())
+        _check_same(path, set(_metadata(path)["tensors"]), names)
         moments = {n: n.removeprefix(_MOMENT).rpartition(".") for n in names if n.startswith(_MOMENT)}
-        trained = {_MOMENT + name for name, parameter in parameters.items() if parameter in owners}
-        stored = {*names - moments.keys(), *(_MOMENT + name for name, _, _ in moments.values())}
-        _check_same(path, {*live, *trained}, stored)
+        strange = {full for full, (name, _, _) in moments.items() if parameters.get(name) not in states}
+        _check_same(path, set(live), names - moments.keys() | strange)
         for name, tensor in live.items():
             tensor.copy_(_placed(path, name, file.get_tensor(name), tensor))
         for full, (name, _, key) in moments.items():
             parameter, value = parameters[name], file.get_tensor(full)
-            state = owners[parameter].state[parameter]
-            # counts of steps are no moments: they stay where the optimiser keeps them
-            state[key] = _placed(path, full, value, parameter) if value.ndim else value
+            # counts of steps stay where the optimisers keep them
+            placed = _placed(path, full, value, parameter) if value.ndim else value
+            states[parameter][parameter][key] = placed
 
 
 def _check_same(path: Path, wanted: set[str], found: set[str]) -> None:

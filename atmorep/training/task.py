@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import lightning as L
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -58,9 +59,10 @@ class TrainingTask(L.LightningModule):
     def configure_model(self) -> None:
         """Shard the network where that is wanted; Lightning calls this once the ranks know of each other."""
         if self.settings.strategy == "fsdp" and not isinstance(self.model, FSDPModule):
-            outside.shard(self.model)
+            mesh = init_device_mesh(self.device.type, (self.trainer.world_size,))
+            outside.shard(self.model, mesh)
             if self.average is not None:
-                outside.shard(self.average.module)
+                outside.shard(self.average.module, mesh)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """The configured optimisers; their learning rate is set at each step."""
@@ -81,7 +83,7 @@ class TrainingTask(L.LightningModule):
 
     def _backward(self, part: Batch, counts: Tensor) -> Tensor:
         """Add the gradient of a part; returns its contribution (fields,) to the losses of the batch."""
-        shares = dict(zip(part, (self._counts(part) / counts).unbind(), strict=True))
+        shares = dict(zip(self.progress.fields, (self._counts(part) / counts).unbind(), strict=True))
         losses, _ = self._losses(self.model, part, shares)
         self.manual_backward(losses.total * self.trainer.world_size)  # ranks average their gradients
         return self._by_field(losses)
@@ -107,7 +109,7 @@ class TrainingTask(L.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         """Add loss, squared error of the ensemble mean (normalised units) and number of tokens."""
         losses, members = self._losses(self.best_known, batch)
-        errors = torch.stack([_squared_error(members[name], part) for name, part in batch.items()])
+        errors = torch.stack([_squared_error(members[name], batch[name]) for name in self.progress.fields])
         counts = self._counts(batch)
         self.validation += torch.stack([self._by_field(losses) * counts, errors * counts, counts], dim=1)
 
@@ -131,14 +133,13 @@ class TrainingTask(L.LightningModule):
         return torch.stack(
             [
                 torch.stack([terms[n] * part.double() for n, part in parts.items()]).sum()
-                for parts in losses.parts.values()
+                for parts in (losses.parts[name] for name in self.progress.fields)
             ]
         )
 
-    @staticmethod
-    def _counts(batch: Batch) -> Tensor:
+    def _counts(self, batch: Batch) -> Tensor:
         """Selected tokens (fields,) in double precision."""
-        return torch.stack([part.selected.sum() for part in batch.values()]).double()
+        return torch.stack([batch[name].selected.sum() for name in self.progress.fields]).double()
 
     def _over_ranks(self, values: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(values, reduce_op="sum")

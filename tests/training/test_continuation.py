@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 import yaml
-from runs import forget, outcome, progress, same, state_path, train
+from runs import TIMING, fit_several, forget, outcome, progress, same, spread, state_path, train
+from safetensors.torch import load_file
 
 from atmorep.training import state
 from atmorep.training.pretrain import pretrain
@@ -90,3 +94,25 @@ def test_a_log_that_was_lost_is_written_again(configure):
     (state_path(config).parent / "training.csv").unlink()
     pretrain(config, "2t")
     assert same(outcome(config), expected)
+
+
+def test_a_model_of_several_fields_goes_on_bit_for_bit_and_logs_each_that_it_predicts(configure, tmp_path):
+    """One of them only informs the others: of its last block there is no moment to keep."""
+    fields = {"t": {"coupled": ["2t"], "weight": 3}, "2t": {"coupled": ["tp"]}, "tp": {"predicted": False}}
+    settings = {**FOUR_STEPS, "epochs": 2, "checkpoint_steps": 3}
+    config = configure(network={"dropout": 0.1}, fields=fields, training=settings)
+    names = ("t", "2t", "tp")
+    whole = fit_several(config, tmp_path / "whole", *names)
+    death = ("task:learning_rate", 8)
+    assert spread(fit_several, config, tmp_path / "killed", *names, death=death) == [-signal.SIGKILL]
+    killed = fit_several(config, tmp_path / "killed", *names)
+    a, b = (load_file(trained.weights.parent / "state.safetensors") for trained in (whole, killed))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    log, again = (pd.read_csv(trained.log).drop(columns=TIMING) for trained in (whole, killed))
+    pd.testing.assert_frame_equal(log, again, check_exact=True)
+    for name in ("train_loss", "val_loss"):
+        np.testing.assert_allclose(log[name], (3 * log[f"{name}_t"] + log[f"{name}_2t"]) / 4, rtol=1e-9)
+    squares = (3 * log.val_rmse_t**2 + log.val_rmse_2t**2) / 4
+    np.testing.assert_allclose(log.val_rmse**2, squares, rtol=1e-9)
+    assert not [name for name in log.columns if name.endswith("_tp")]

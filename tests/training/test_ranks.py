@@ -1,9 +1,8 @@
 """Two processes train as one does, each on its share of the same samples, and take over from one another."""
 
-import pandas as pd
 import pytest
 import torch
-from runs import forget, gradients, outcome, progress, same_gradients, save_gradients, spread, train
+from runs import close, forget, gradients, outcome, progress, same_gradients, save_gradients, spread, train
 from safetensors.torch import load_file
 
 from atmorep.training.data import training_loader
@@ -22,19 +21,6 @@ def alone(configure):
     return config, found
 
 
-def close(a, b):
-    """Whether two outcomes agree but for the order in which gradients are added up, over 8 steps of Adam.
-
-    The bias of keys adds the same to all scores: its gradient is rounding alone, which Adam makes a step of.
-    """
-    for x, y in ((a[0], b[0]), (a[2], b[2])):
-        assert x.keys() == y.keys()
-        for name in (name for name in x if "k_norm.bias" not in name):
-            torch.testing.assert_close(x[name], y[name], atol=2e-4, rtol=1e-3, msg=name)
-    pd.testing.assert_frame_equal(a[1].astype(float), b[1].astype(float), rtol=1e-4)
-    assert (a[3]["step"], a[3]["best"]) == (b[3]["step"], b[3]["best"])
-
-
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_gradient_of_two_ranks_is_that_of_one(configure, tmp_path, accumulate):
     """Though the samples hide different numbers of tokens, so that the mean of means is not that of all."""
@@ -42,6 +28,18 @@ def test_the_gradient_of_two_ranks_is_that_of_one(configure, tmp_path, accumulat
     divided = configure(**common, training={"accumulate": accumulate})
     assert spread(save_gradients, tmp_path / "shared", divided, "t", "2t", ranks=2) == [0, 0]
     same_gradients(load_file(tmp_path / "shared"), gradients(configure(**common), "t", "2t"))
+
+
+def test_a_field_that_only_informs_others_is_no_hindrance(configure, tmp_path):
+    """Its last block is read by none, so that ranks have no gradient of it to share."""
+    common = {"network": {"dropout": 0}, "fields": {"t": {"coupled": ["2t"]}, "2t": {"predicted": False}}}
+    config = configure(**common)
+    assert spread(save_gradients, tmp_path / "shared", config, "t", "2t", ranks=2) == [0, 0]
+    found, expected = load_file(tmp_path / "shared"), gradients(config, "t", "2t")
+    assert expected["losses"].shape == (1,)
+    # what has no gradient on one rank has one of zeros on two
+    assert all(not found.pop(name).any() for name in found.keys() - expected.keys())
+    same_gradients(found, expected)
 
 
 def test_two_ranks_train_as_one(alone):

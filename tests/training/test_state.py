@@ -11,6 +11,7 @@ from runs import progress, state_path
 from safetensors.torch import load_file, safe_open, save_file
 from torch.optim import AdamW
 
+from atmorep import bundle
 from atmorep.cli import main
 from atmorep.errors import DataError, IntegrityError
 from atmorep.paths import Paths
@@ -28,11 +29,11 @@ def trained(configure):
     return config
 
 
-def rewrite(path, tensors=None, **metadata):
+def rewrite(path, stored=None, **metadata):
     """Change the tensors or the metadata of a state."""
     with safe_open(path, "pt") as file:
         kept = json.loads(file.metadata()["training"])
-    save_file(tensors or load_file(path), path, {"training": json.dumps({**kept, **metadata})})
+    save_file(stored or load_file(path), path, {"training": json.dumps({**kept, **metadata})})
 
 
 def test_it_holds_weights_average_moments_and_progress(trained):
@@ -94,35 +95,47 @@ def test_a_state_of_another_form_is_refused(trained):
         pretrain(trained, "2t")
 
 
+def drop(kind):
+    return lambda tensors, name: tensors.pop(kind + name)
+
+
+def shorten(kind, moment=""):
+    return lambda tensors, name: tensors.update({kind + name + moment: torch.zeros(1)})
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["broken", "other"])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensors, name: tensors.pop(f"model.{name}"), "it lacks model."),
-        (lambda tensors, name: tensors.pop(f"average.module.{name}"), "it lacks average.module."),
-        (lambda tensors, name: tensors.update({"model.odd": torch.zeros(1)}), "it knows, besides, model.odd"),
-        (lambda tensors, name: tensors.update({f"model.{name}": torch.zeros(1)}), r" is \(1,\), not \("),
+        (drop("model."), "it lacks model."),
+        (drop("average.module."), "it lacks average.module."),
+        (lambda tensors, _: tensors.update({"model.odd": torch.zeros(1)}), "it knows, besides, model.odd"),
         (
-            lambda tensors, name: [
-                tensors.pop(f"optimizer.{name}.{k}") for k in ("exp_avg", "exp_avg_sq", "step")
-            ],
-            "it lacks optimizer.",
+            lambda tensors, _: tensors.update({"optimizer.odd.step": torch.zeros(1)}),
+            "it knows, besides, optimizer.odd.step",
         ),
-        (
-            lambda tensors, name: tensors.update({f"optimizer.{name}.exp_avg": torch.zeros(1)}),
-            r"exp_avg is \(1,\), not \(",
-        ),
+        (shorten("model."), r"model\..* is \(1,\), not \("),
+        (shorten("optimizer.", ".exp_avg"), r"\.exp_avg is \(1,\), not \("),
     ],
 )
-def test_no_part_of_a_state_is_loaded_silently(trained, change, message):
-    path, found = state_path(trained), Progress.begin(["2t"])
+def test_no_part_of_a_state_is_loaded_silently(trained, change, message, known):
+    """Neither of a broken one, nor of one that is whole and of another network."""
+    path = state_path(trained)
     tensors = load_file(path)
-    name = next(n for n in tensors if n.startswith("model.")).removeprefix("model.")
-    change(tensors, name)
-    save_file(tensors, path)
-    from atmorep import bundle
-
-    task = TrainingTask(bundle.build(trained, ["2t"]), trained, found)
+    change(tensors, next(n for n in tensors if n.startswith("model.")).removeprefix("model."))
+    rewrite(path, tensors, **({"tensors": sorted(tensors)} if known else {}))
+    task = TrainingTask(bundle.build(trained, ["2t"]), trained, Progress.begin(["2t"]))
     with pytest.raises(IntegrityError, match=f"is not of this network: .*{message}"):
+        state.restore(path, task.parts, [AdamW(task.model.parameters())])
+
+
+def test_a_state_without_a_moment_that_it_says_it_has_is_refused(trained):
+    path = state_path(trained)
+    tensors = load_file(path)
+    tensors.pop(next(name for name in tensors if name.endswith(".exp_avg_sq")))
+    rewrite(path, tensors)
+    task = TrainingTask(bundle.build(trained, ["2t"]), trained, Progress.begin(["2t"]))
+    with pytest.raises(IntegrityError, match=r"it lacks optimizer\..*\.exp_avg_sq"):
         state.restore(path, task.parts, [AdamW(task.model.parameters())])
 
 
