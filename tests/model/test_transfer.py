@@ -18,7 +18,7 @@ TOKENS, SIZE = (2, 3, 2, 2), (2, 3, 3)
 
 def made(fields, coupled=None, size=SIZE, seed=0, dims=None, **changes):
     torch.manual_seed(seed)
-    shapes = {f: FieldShape(TOKENS, size, (dims or {}).get(f, 32)) for f in fields}
+    shapes = {f: FieldShape(TOKENS, size, (dims or {}).get(f, 32), (0.3, 0.6)) for f in fields}
     network = Network(**{**NETWORK, "dropout": 0.0, **changes})
     model = Multiformer(
         shapes, {f: [o for o in (coupled or {}).get(f, ()) if o in fields] for f in fields}, network
