@@ -6,7 +6,7 @@ EXAMPLES := uk-2t north-atlantic western-europe
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo examples $(EXAMPLES) test lint format pins clean
+.PHONY: help demo examples $(EXAMPLES) test lint format pins models clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile
@@ -43,6 +43,9 @@ format: .venv/installed  ## bring the code to its form
 
 pins: .venv/installed  ## resolve the dependencies anew: constraints.txt, environment.yml
 	$(BIN)/python tools/pins.py
+
+models: .venv/installed  ## count the sizes of the shipped models anew: docs/models.md
+	$(BIN)/python tools/models.py
 
 clean:  ## remove the environment and caches; data, models and results stay
 	rm -rf .venv .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -34,19 +34,20 @@ WEIGHTS, CONFIG, NORMALISATION, LOG, CARD, ORIGIN = (
 
 def build(config: Config, fields: Sequence[str]) -> Multiformer:
     """Return the untrained model of ``fields``; a coupling to a field that is not among them is left out."""
-    shapes, coupled = {}, {}
-    for name in fields:
-        tokens = (len(config.model_levels(name)), *config.tokens(name).shape)
-        predicted = config.fields[name].predicted or len(fields) == 1
-        shapes[name] = FieldShape(
-            tokens,
-            config.token_size(name).shape,
-            config.embed_dim(name),
-            _heights(config, name),
-            predicted,
-        )
-        coupled[name] = [other for other in config.fields[name].coupled if other in fields]
+    shapes = {name: shape(config, name, fields) for name in fields}
+    coupled = {name: [other for other in config.fields[name].coupled if other in fields] for name in fields}
     return Multiformer(shapes, coupled, config.network)
+
+
+def shape(config: Config, field: str, fields: Sequence[str]) -> FieldShape:
+    """Return what determines the shapes of ``field`` in the model of ``fields``."""
+    return FieldShape(
+        (len(config.model_levels(field)), *config.tokens(field).shape),
+        config.token_size(field).shape,
+        config.embed_dim(field),
+        _heights(config, field),
+        config.fields[field].predicted or len(fields) == 1,
+    )
 
 
 def _heights(config: Config, name: str) -> tuple[float, ...]:

@@ -1,11 +1,12 @@
 """Sizes agree with what can be counted by hand, and the shipped models are as large as they say."""
 
 import math
+from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 
 from atmorep.config import load, parse
-from atmorep.sizes import SHIPPED, size, sizes
+from atmorep.sizes import size, sizes
 
 SETTINGS = {
     "experiment": "sizes",
@@ -76,9 +77,20 @@ def test_what_is_kept_for_the_backward_pass_shrinks_as_it_should():
 
 
 def test_the_large_model_has_three_and_a_half_to_four_billion_parameters(repository):
-    names = SHIPPED["3.5 billion parameters and more"]
-    config = load(*(repository / "config" / name for name in names))
+    config = load(*(repository / "config" / name for name in ("config.yaml", "published/large.yaml")))
     each = [size(config, [name]).parameters for name in ("u", "t")]
     width, heads, couplings, blocks = 2048, 16, 13, 10
     cross = couplings * blocks * 4 * width * math.ceil(width / heads)
     assert 3.5e9 < 4 * each[0] + each[1] + cross < 4e9
+
+
+def test_the_table_in_the_documentation_is_that_of_the_demo_as_it_is(repository):
+    """The larger models take too long to be counted at each test."""
+    spec = spec_from_file_location("models", repository / "tools/models.py")
+    models = module_from_spec(spec)
+    spec.loader.exec_module(models)
+    page = (repository / "docs/models.md").read_text()
+    assert page.startswith(models.HEAD)
+    assert models.section("Demo", repository / "config") in page
+    for title in (*models.SINGLE, *models.MULTIFORMERS):
+        assert f"## {title}" in page

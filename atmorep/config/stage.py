@@ -6,12 +6,10 @@ from pathlib import Path
 
 from atmorep.artefacts import write_text
 from atmorep.config.schema import json_schema, reference
-from atmorep.sizes import page
 
 GENERATED = {
     Path("workflow/schemas/config.schema.json"): json_schema,
     Path("docs/configuration.md"): reference,
-    Path("docs/models.md"): page,
 }
 """File in the repository, and the function that returns its text."""
 
