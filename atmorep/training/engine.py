@@ -20,6 +20,7 @@ from atmorep.training.callbacks import LOG, EpochLog, Keeper, write_log
 from atmorep.training.progress import Progress
 from atmorep.training.samples import Samples
 from atmorep.training.task import TrainingTask
+from atmorep.training.trackers import Run, Trackers
 
 TERMINATED = 128 + 15
 """Exit status of a process that was asked to stop and has saved its state."""
@@ -58,8 +59,7 @@ def fit(
     """
     config = config.model_copy(update={"training": settings})
     progress = _progress(config, fields, model, folder)
-    logs = [EpochLog(folder, config, progress), Keeper(folder, config, fields, progress)]
-    trainer = _trainer(settings, model, progress, logs)
+    trainer = _trainer(settings, model, progress, _callbacks(config, fields, folder, progress))
     if trainer.is_global_zero:
         _tidy(folder, progress)
     if progress.step < settings.epochs * settings.steps_per_epoch:
@@ -75,6 +75,16 @@ def _progress(config: Config, fields: Sequence[str], model: Multiformer, folder:
     if not path.exists():
         return Progress.begin(model.predicted)
     return state.read_progress(path, state.described(config, fields))
+
+
+def _callbacks(config: Config, fields: Sequence[str], folder: Path, progress: Progress) -> list[L.Callback]:
+    """Return what happens beside the steps, in its order: what fails outside comes last."""
+    run = Run(config.experiment, "+".join(fields), folder, state.described(config, fields))
+    return [
+        EpochLog(folder, config, progress),
+        Keeper(folder, config, fields, progress),
+        Trackers(config.training.trackers, run, progress),
+    ]
 
 
 def _tidy(folder: Path, progress: Progress) -> None:
