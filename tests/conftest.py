@@ -5,6 +5,7 @@ from pathlib import Path
 
 # One thread each, here and in what tests start: sums are then added up in one order, on any machine.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["PL_TRAINER_ACCELERATOR"] = "cpu"  # where trainings are exact to the last bit
 
 import pytest
 from pipeline import configure, delivered  # noqa: F401  (fixtures)

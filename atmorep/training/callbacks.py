@@ -52,7 +52,7 @@ class EpochLog(Callback):
         """
         assert isinstance(task, TrainingTask)
         self.progress.check()
-        row, best = self._row(task.validation.cpu()), self.progress.best
+        row, best = self._row(task.validation.cpu().double()), self.progress.best
         if all(row["val_loss"] < earlier["val_loss"] for earlier in self.progress.rows):
             best = f"best-{row['epoch']:.0f}.safetensors"
             save_weights(task.best_known, self.folder / best)
@@ -72,7 +72,7 @@ class EpochLog(Callback):
             "epoch": progress.step // settings.steps_per_epoch,
             "step": progress.step,
             "samples": progress.step * settings.batch_size,
-            **self._losses(progress.sums.cpu() / settings.steps_per_epoch, *validation.unbind(1)),
+            **self._losses(progress.sums.cpu().double() / settings.steps_per_epoch, *validation.unbind(1)),
             "lr": learning_rate(settings, progress.step),
             "seconds": round(seconds, 2),
             "samples_per_second": round((progress.step - self._first) * settings.batch_size / seconds, 2),

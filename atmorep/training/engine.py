@@ -107,16 +107,16 @@ def _run(trainer: L.Trainer, task: TrainingTask, samples: Samples) -> None:
 def _trainer(
     settings: Training, model: Multiformer, progress: Progress, callbacks: Sequence[L.Callback]
 ) -> L.Trainer:
-    """Return Lightning's trainer of the epochs that are left.
+    """Return Lightning's trainer of the epochs that are left, on what devices there are.
 
     Lightning knows of no interruption: it is given what is left, the first epoch shorter than the others.
+    Machines are described to it by its environment variables (``PL_TRAINER_NUM_NODES`` and the like).
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning.*")  # advice on loader workers and log intervals
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module")  # nothing changes members in place
     return L.Trainer(
-        accelerator="auto",
         strategy=outside.strategy(model, settings),
         max_epochs=settings.epochs - progress.step // settings.steps_per_epoch,
         precision=settings.precision,

@@ -38,13 +38,13 @@ class Progress:
     @classmethod
     def begin(cls, fields: Sequence[str]) -> Progress:
         """Return the progress of a training that has not begun."""
-        none = torch.zeros(len(fields), dtype=torch.float64)
-        return cls(tuple(fields), sums=none, broken=none.clone())
+        sums, broken = (torch.zeros(len(fields), dtype=kind) for kind in (torch.float64, torch.int64))
+        return cls(tuple(fields), sums=sums, broken=broken)
 
     def add(self, losses: Tensor) -> None:
         """Count a step of these losses (fields,); without waiting for the device."""
         self.step += 1
-        self.sums = self.sums.to(losses.device) + losses
+        self.sums = self.sums.to(losses) + losses
         first = (self.broken.to(losses.device) == 0) & ~losses.isfinite()
         self.broken = torch.where(first, self.step, self.broken.to(losses.device))
 

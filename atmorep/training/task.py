@@ -104,7 +104,7 @@ class TrainingTask(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin new sums."""
-        self.validation = torch.zeros(len(self.progress.fields), 3, dtype=torch.float64, device=self.device)
+        self.validation = _precise(torch.zeros(len(self.progress.fields), 3, device=self.device))
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Add loss, squared error of the ensemble mean (normalised units) and number of tokens."""
@@ -132,14 +132,14 @@ class TrainingTask(L.LightningModule):
         terms = self.config.loss.terms
         return torch.stack(
             [
-                torch.stack([terms[n] * part.double() for n, part in parts.items()]).sum()
+                torch.stack([terms[n] * _precise(part) for n, part in parts.items()]).sum()
                 for parts in (losses.parts[name] for name in self.progress.fields)
             ]
         )
 
     def _counts(self, batch: Batch) -> Tensor:
         """Selected tokens (fields,) in double precision."""
-        return torch.stack([batch[name].selected.sum() for name in self.progress.fields]).double()
+        return _precise(torch.stack([batch[name].selected.sum() for name in self.progress.fields]))
 
     def _over_ranks(self, values: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(values, reduce_op="sum")
@@ -153,4 +153,9 @@ def dropout_seed(seed: int, step: int, rank: int) -> int:
 def _squared_error(members: Tensor, batch: FieldBatch) -> Tensor:
     """Mean squared error of the ensemble mean at the selected tokens, in double precision."""
     points = scored(members, batch)
-    return (points.members.mean(1) - points.target).square().mean().double()
+    return _precise((points.members.mean(1) - points.target).square().mean())
+
+
+def _precise(values: Tensor) -> Tensor:
+    """Return ``values`` in double precision, which Apple's GPUs lack."""
+    return values.float() if values.device.type == "mps" else values.double()
