@@ -2,7 +2,18 @@
 
 import pytest
 import torch
-from runs import close, forget, gradients, outcome, progress, same_gradients, save_gradients, spread, train
+from runs import (
+    close,
+    forget,
+    gradients,
+    outcome,
+    progress,
+    same,
+    same_gradients,
+    save_gradients,
+    spread,
+    train,
+)
 from safetensors.torch import load_file
 
 from atmorep.training.data import training_loader
@@ -58,6 +69,20 @@ def test_a_training_goes_on_with_another_number_of_ranks(alone, configure, befor
     in_parts = configure(network={"dropout": 0}, training={**EIGHT_STEPS, "accumulate": 2})
     assert train(in_parts, ranks=after) == [0] * after
     close(outcome(config), expected)
+
+
+def test_two_ranks_go_on_bit_for_bit(configure):
+    def settings(**changes):
+        return configure(network={"dropout": 0.1}, training={**EIGHT_STEPS, **changes})
+
+    assert train(settings(), ranks=2) == [0, 0]
+    expected = outcome(settings())
+    forget(settings())
+    often = settings(checkpoint_steps=3)
+    assert set(train(often, ranks=2, death=("task:learning_rate", 8))) == {-9}
+    assert progress(often)["step"] == 6
+    assert train(often, ranks=2) == [0, 0]
+    assert same(outcome(often), expected)
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
