@@ -62,8 +62,15 @@ def test_what_is_shipped_is_valid(repository, name):
     assert parse(config.model_dump(mode="json")) == config
 
 
+@pytest.mark.parametrize("name", ["single-fields", "six-fields", "large"])
+def test_what_is_published_is_valid_over_the_full_reproduction(repository, name):
+    config = load(repository / "config/config.yaml", repository / f"config/published/{name}.yaml")
+    assert config.coupled == (name != "single-fields")
+    assert len(config.fields) == {"single-fields": 8, "six-fields": 6, "large": 5}[name]
+
+
 def test_published_tokens(repository):
-    config = load(repository / "config/config.yaml")
+    config = load(repository / "config/config.yaml", repository / "config/published/six-fields.yaml")
     assert config.tokens("u").shape == (12, 3, 6)
     assert config.tokens("t").shape == (12, 2, 4)
     assert config.tokens("tp").shape == (12, 6, 12)
