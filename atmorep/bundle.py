@@ -64,9 +64,10 @@ def save(
     config: Config,
     *,
     weights: Path,
-    log: Path,
-    normalisation: Mapping[str, Path],
+    log: Path | None,
+    normalisation: Mapping[str, Path | None],
     origin: Mapping[str, Any] | None = None,
+    licence: str = "Apache-2.0",
 ) -> None:
     """Write the bundle ``target`` at once.
 
@@ -74,18 +75,21 @@ def save(
         target: folder to be.
         config: of the training.
         weights: safetensors file of the best weights.
-        log: CSV file of the training.
-        normalisation: NetCDF file of mean and standard deviation, by field of the model.
+        log: CSV file of the training; None where it is not known.
+        normalisation: NetCDF file of mean and standard deviation, by field of the model; None where it is not
+            known.
         origin: where the weights came from before the training, where that is known.
+        licence: of the weights.
     """
     with written_aside(target) as aside:
         (aside / NORMALISATION).mkdir(parents=True)
-        copies = {f"{NORMALISATION}/{name}.nc": path for name, path in normalisation.items()}
-        copies |= {WEIGHTS: weights, LOG: log}
+        sources = {f"{NORMALISATION}/{name}.nc": path for name, path in normalisation.items()}
+        sources |= {WEIGHTS: weights, LOG: log}
+        copies = {name: path for name, path in sources.items() if path is not None}
         for name, path in copies.items():
             shutil.copyfile(path, aside / name)
         (aside / CONFIG).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-        (aside / CARD).write_text(_card(config, tuple(normalisation)))
+        (aside / CARD).write_text(_card(config, tuple(normalisation), licence))
         if origin is not None:
             write_json(aside / ORIGIN, dict(origin))
         manifest.write(aside, tuple(normalisation), sorted({CONFIG, *copies} - {LOG}))
@@ -99,7 +103,8 @@ class Bundle:
         fields: ERA5 short names.
         config: of the training.
         model: the network, in evaluation mode.
-        normalisation: mean and standard deviation of the levels it knows, by field.
+        normalisation: mean and standard deviation of the levels it knows, by field; imported weights may
+            be without.
     """
 
     fields: tuple[str, ...]
@@ -128,11 +133,12 @@ def load(folder: str | Path) -> Bundle:
     normalisation = {
         name: Normalisation.load(folder / NORMALISATION / f"{name}.nc", config.model_levels(name))
         for name in fields
+        if f"{NORMALISATION}/{name}.nc" in manifest.files(folder)
     }
     return Bundle(fields, config, model.eval(), normalisation)
 
 
-def _card(config: Config, fields: Sequence[str]) -> str:
+def _card(config: Config, fields: Sequence[str], licence: str) -> str:
     data, grid, network, whole = config.data, config.data.grid, config.network, config.network.neighbourhood
     names = ", ".join(f"{known_field(name).long_name} ({name})" for name in fields)
     simulated = (
@@ -160,10 +166,10 @@ space-time tokens by an ensemble of {network.tails} tail networks.
 |---|---|
 {table}
 
-Files: `{WEIGHTS}` weights, `{CONFIG}` configuration, `{NORMALISATION}/` mean and standard deviation,
-`{LOG}` training log. Skill: see the report of the experiment. Outside the grid, levels and climate it
-was trained on, nothing is known of its skill. Licence: Apache-2.0; ERA5 contains modified Copernicus
-Climate Change Service information.
+Files: `{WEIGHTS}` weights, `{CONFIG}` configuration, and where they are known `{NORMALISATION}/` mean and
+standard deviation, `{LOG}` training log, `{ORIGIN}` where the weights come from. Skill: see the report of the
+experiment. Outside the grid, levels and climate it was trained on, nothing is known of its skill. Licence:
+{licence}; ERA5 contains modified Copernicus Climate Change Service information.
 """
 
 

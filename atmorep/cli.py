@@ -23,12 +23,18 @@ class Command:
         help: one line.
         function: ``module:function`` below ``atmorep``, called with the configuration and the options below.
         options: names of the options it takes, from ``_OPTIONS``.
+        arguments: names of what it takes by place, from ``_OPTIONS``.
+        optional: names of options that can be left out.
+        configured: whether it takes the configuration of an experiment.
     """
 
     name: str
     help: str
     function: str
     options: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    configured: bool = True
 
 
 COMMANDS = (
@@ -55,7 +61,20 @@ COMMANDS = (
         ("field", "time", "latitude", "longitude", "output"),
     ),
     Command("size", "parameters, operations and memory of the models", "sizes:show"),
-    Command("schema", "write the configuration's schema and reference", "config.stage:write"),
+    Command(
+        "import-weights",
+        "a checkpoint of the original AtmoRep to a bundle",
+        "legacy.stage:import_weights",
+        arguments=("directory", "bundle"),
+        optional=("normalisation",),
+        configured=False,
+    ),
+    Command(
+        "schema",
+        "write the configuration's schema and reference",
+        "config.stage:write",
+        configured=False,
+    ),
 )
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO}
@@ -68,6 +87,9 @@ _OPTIONS = {
     "latitude": "degrees north",
     "longitude": "degrees east",
     "output": "NetCDF file (.nc) or Zarr store (.zarr) to be written",
+    "directory": "folder with model_id<ID>.json and AtmoRep_id<ID>.mod",
+    "bundle": "folder to be written; it must not exist",
+    "normalisation": "folder of the files that 'atmorep statistics' writes",
     "group": "what the source fetches together; 'atmorep check' lists the groups",
 }
 
@@ -79,12 +101,16 @@ def parser() -> argparse.ArgumentParser:
     stages = root.add_subparsers(dest="command", required=True, metavar="STAGE")
     for command in COMMANDS:
         stage = stages.add_parser(command.name, help=command.help, description=command.help)
-        if command.name != "schema":
+        for argument in command.arguments:
+            stage.add_argument(argument, help=_OPTIONS[argument])
+        if command.configured:
             text = "YAML file of the experiment; of several, later ones replace single keys"
             stage.add_argument("--config", required=True, nargs="+", help=text)
         for option in command.options:
             several = "+" if option == "span" else None
             stage.add_argument(f"--{option}", required=True, nargs=several, help=_OPTIONS[option])
+        for option in command.optional:
+            stage.add_argument(f"--{option}", help=_OPTIONS[option])
     return root
 
 

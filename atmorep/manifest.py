@@ -37,6 +37,15 @@ def fields(folder: Path) -> tuple[str, ...]:
     return tuple(_read(folder)["fields"])
 
 
+def files(folder: Path) -> tuple[str, ...]:
+    """Return the names of the files that belong to the bundle ``folder``, relative to it.
+
+    Raises:
+        IntegrityError: if there is no manifest, or of another form.
+    """
+    return tuple(_read(folder)["sha256"])
+
+
 def verify(folder: Path) -> None:
     """Compare the files of the bundle ``folder`` with its manifest.
 

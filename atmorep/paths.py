@@ -69,7 +69,7 @@ class Paths:
         c = self.config
         return {
             "normalisation": self._normalisation_parts(field),
-            "field": c.fields[field].model_dump(mode="json", exclude={"coupled", "weight"}),
+            "field": c.fields[field].model_dump(mode="json", exclude={"coupled", "weight", "predicted"}),
             "network": c.network.model_dump(mode="json"),
             "masking": c.masking.model_dump(mode="json"),
             "loss": c.loss.model_dump(mode="json"),
@@ -82,7 +82,9 @@ class Paths:
         c = self.config
         return {
             "fields": {name: self._model_parts(name) for name in c.fields},
-            "coupled": {name: [list(field.coupled), field.weight] for name, field in c.fields.items()},
+            "coupled": {
+                name: [list(field.coupled), field.weight, field.predicted] for name, field in c.fields.items()
+            },
             "coupling": c.coupling.model_dump(mode="json", exclude={"training"}),
             "training": (c.coupling.training or c.training).determining(),
         }
@@ -90,7 +92,7 @@ class Paths:
     def _evaluation_parts(self, field: str) -> dict[str, Any]:
         c = self.config
         return {
-            "model": self._multiformer_parts if c.coupled else self._model_parts(field),
+            "model": self._multiformer_parts if self._together(field) else self._model_parts(field),
             "evaluation": c.evaluation.model_dump(mode="json"),
             "test": [p.model_dump(mode="json") for p in c.data.periods.test],
         }
@@ -166,12 +168,17 @@ class Paths:
 
     def scored(self, field: str) -> Path:
         """Bundle that predicts ``field`` in the end: coupled where there is coupling, else its own."""
-        return self.multiformer if self.config.coupled else self.model(field)
+        return self.multiformer if self._together(field) else self.model(field)
 
     def models(self, field: str) -> list[Path]:
         """Bundles scored on ``field``: the last, and the field alone where it was pretrained here."""
-        alone = [self.model(field)] if field not in self._started else []
-        return [self.multiformer, *alone] if self.config.coupled else alone
+        if not self._together(field):
+            return [self.model(field)]
+        return [self.multiformer] if field in self._started else [self.multiformer, self.model(field)]
+
+    def _together(self, field: str) -> bool:
+        """Whether the coupled model predicts ``field``."""
+        return self.config.coupled and self.config.fields[field].predicted
 
     def training_state(self, bundle: Path) -> Path:
         """Folder of what exact continuation needs; no rule declares it, so that none deletes it."""

@@ -30,8 +30,9 @@ HEAVY = {
 def test_every_stage_takes_its_options(command):
     module, name = command.function.split(":")
     parameters = inspect.signature(getattr(importlib.import_module(f"atmorep.{module}"), name)).parameters
-    expected = () if command.name == "schema" else ("config", *command.options)
-    assert tuple(parameters) == expected
+    taken = (*command.arguments, *(["config"] if command.configured else []), *command.options)
+    assert tuple(parameters) == (*taken, *command.optional)
+    assert all(parameters[name].default is None for name in command.optional)
 
 
 def test_help_reads_like_the_dag_and_imports_nothing_heavy():

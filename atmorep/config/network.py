@@ -117,6 +117,9 @@ class Network(Section):
     """Layer norm on queries and keys of the encoder."""
     coupling_heads: int = Field(default=1, ge=1)
     """Attention heads a block for each coupled field, besides ``heads``."""
+    coupling_norm: Literal["keys", "both"] = "keys"
+    """What of the coupled heads ``qk_norm`` is of: ``keys`` as in the released code, or ``both`` queries and
+    keys as in its older one."""
     encoder_tokens: Literal["all", "visible"] = "all"
     """``all``: the encoder processes blank tokens too, as published. ``visible``: blank tokens join in the
     decoder, which makes the encoder cheaper by their share or more."""

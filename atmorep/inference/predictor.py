@@ -55,12 +55,19 @@ class Predictor:
             folder: the bundle.
 
         Raises:
-            IntegrityError: if the bundle is incomplete or damaged, or does not know ``field``.
+            IntegrityError: if the bundle is incomplete or damaged, has no normalisation, or does not predict
+                ``field``.
         """
         trained = bundle.load(folder)
         if field not in trained.model.predicted:
             raise IntegrityError(
                 f"{folder}: predicts {', '.join(trained.model.predicted)}, not {field}; train it with {field}"
+            )
+        missing = [name for name in trained.fields if name not in trained.normalisation]
+        if missing:
+            raise IntegrityError(
+                f"{folder}: has no normalisation of {', '.join(missing)}; import it again with "
+                "--normalisation, the folder of the files that 'atmorep statistics' writes"
             )
         neighbourhoods = {
             name: NeighbourhoodReader(

@@ -53,7 +53,7 @@ class CrossAttention(nn.Module):
     Args:
         dim: width D of the field that attends.
         other_dim: width of the other field.
-        config: the network section of the configuration; ``qk_norm`` is one of keys only, as published.
+        config: the network section of the configuration.
     """
 
     def __init__(self, dim: int, other_dim: int, config: Network) -> None:
@@ -62,6 +62,7 @@ class CrossAttention(nn.Module):
         self.norm = _norm(other_dim, config.layer_norm == "all")
         self.q = nn.Linear(dim, self.heads * width, bias=False)
         self.kv = nn.Linear(other_dim, 2 * self.heads * width, bias=False)
+        self.query_norm = _norm(width, config.qk_norm and config.coupling_norm == "both")
         self.key_norm, self.rotation = _norm(width, config.qk_norm), rotation(config, width)
         self.attend = Attend()
         self.out = nn.Linear(self.heads * width, dim, bias=False)
@@ -70,7 +71,7 @@ class CrossAttention(nn.Module):
     def forward(self, normed: Tensor, place: Tensor, other: Tokens) -> Tensor:
         """Normed tokens (B, N, D), their places, and the other field's (B, P, D') to a summand (B, N, D)."""
         k, v = (_split(y, self.heads) for y in self.kv(self.norm(other.values)).chunk(2, dim=-1))
-        q = self.rotation(_split(self.q(normed), self.heads), place)
+        q = self.rotation(self.query_norm(_split(self.q(normed), self.heads)), place)
         y = self.attend(q, self.rotation(self.key_norm(k), other.place), v, other.present)
         summand: Tensor = self.out(y)
         return summand

@@ -58,10 +58,15 @@ def test_self_attention_is_its_formula_head_by_head(qk_norm):
     assert torch.allclose(layer(of(x), {}), expected, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("qk_norm", [False, True])
+@pytest.mark.parametrize(
+    ("qk_norm", "normed_part"), [(False, "keys"), (True, "keys"), (True, "both"), (False, "both")]
+)
 @pytest.mark.parametrize("number", [1, 2])
-def test_coupling_heads_attend_to_the_other_field_and_add_up(qk_norm, number):
-    layer, x = encoder(qk_norm, {"v": DIM, "t": 8}, coupling_heads=number), tokens(7)
+def test_coupling_heads_attend_to_the_other_field_and_add_up(qk_norm, normed_part, number):
+    layer, x = (
+        encoder(qk_norm, {"v": DIM, "t": 8}, coupling_heads=number, coupling_norm=normed_part),
+        tokens(7),
+    )
     others = {"v": tokens(5, seed=1), "t": torch.randn(2, 3, 8, dtype=torch.float64)}
     expected = layer(of(x), {name: of(torch.zeros_like(o)) for name, o in others.items()})
     for name, other in others.items():
@@ -70,6 +75,7 @@ def test_coupling_heads_attend_to_the_other_field_and_add_up(qk_norm, number):
         k, v = (normed @ w.T for w in cross.kv.weight.chunk(2))
         parts = []
         for a, b, c in zip(heads(q, number), heads(k, number), heads(v, number), strict=True):
+            a = layer_norm(a, (DIM // HEADS,)) if qk_norm and normed_part == "both" else a
             parts.append(attend(a, layer_norm(b, (DIM // HEADS,)) if qk_norm else b, c))
         expected = expected + torch.cat(parts, -1) @ cross.out.weight.T
     found = layer(of(x), {name: of(o) for name, o in others.items()})

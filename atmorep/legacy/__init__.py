@@ -1,0 +1,1 @@
+"""Published weights: checkpoints of the original AtmoRep become bundles (docs/published-weights.md)."""
