@@ -43,6 +43,7 @@ __all__ = [
     "Training",
     "identity",
     "load",
+    "merged",
     "parse",
 ]
 
@@ -282,7 +283,7 @@ def load(*paths: str | Path) -> Config:
     """
     values: dict[str, Any] = {}
     for path in paths:
-        values = _merged(values, _read(path))
+        values = merged(values, _read(path))
     return parse(values, " with ".join(str(path) for path in paths))
 
 
@@ -296,9 +297,9 @@ def _read(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return ``base`` with ``changes``: mappings are merged, all else replaced, as Snakemake does."""
-    both = {key: _merged(base[key], value) for key, value in changes.items() if _mappings(base, key, value)}
+    both = {key: merged(base[key], value) for key, value in changes.items() if _mappings(base, key, value)}
     return {**base, **changes, **both}
 
 
