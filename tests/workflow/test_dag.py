@@ -33,7 +33,7 @@ def test_a_file_of_ones_own_inherits_nothing_from_the_demo(workflow, repository)
 def test_values_are_overridden_one_by_one(workflow):
     done = workflow.run("--dry-run", "--config", "network={embed_dim: 100, heads: 7}")
     assert done.returncode
-    assert "network: heads = 7 must be even" in done.stdout
+    assert "network: embed_dim = 100 must be even and a multiple of network.heads = 7" in done.stdout
     assert "Traceback" not in done.stdout
 
 
