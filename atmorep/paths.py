@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from atmorep import manifest
 from atmorep.artefacts import write_text
-from atmorep.config import Config, identity
+from atmorep.config import Config, Static, Target, TargetTask, identity
+from atmorep.config.target import SimulatedTarget
 from atmorep.timeaxis import Span, TimeAxis
 
 STORE_LAYOUT = 1
@@ -20,10 +22,22 @@ STORE_LAYOUT = 1
 
 _ANY = "{field}"
 
+_MACHINE = {"retries", "backoff_seconds", "timeout_hours", "timeout_seconds", "url"}
+"""Settings of sources that change nothing of what they deliver."""
+
 
 def _identified(field: str, parts: Callable[[str], dict[str, Any]]) -> str:
     """Return the name of an artefact of ``field`` that ``parts`` determine."""
     return f"{field}-" + ("{identity}" if field == _ANY else identity(parts(field)))
+
+
+_SCORED = {"baselines", "scores", "rollout_hours"}
+"""Keys of a task that concern its evaluation only."""
+
+
+def _plain(source: BaseModel | None) -> dict[str, Any] | None:
+    """Return what of a source determines what it delivers."""
+    return None if source is None else source.model_dump(mode="json", exclude=_MACHINE)
 
 
 @dataclass(frozen=True)
@@ -42,11 +56,8 @@ class Paths:
     def _raw_parts(self) -> dict[str, Any]:
         """What determines the raw files, machine settings (retries, waits) left out."""
         c = self.config
-        source = c.source.model_dump(mode="json")
-        for machine in ("retries", "backoff_seconds", "timeout_hours", "url"):
-            source.pop(machine, None)
-        parts = {
-            "source": source,
+        parts: dict[str, Any] = {
+            "source": _plain(c.source),
             "grid": c.data.grid.model_dump(mode="json"),
             "time_step": c.data.time_step,
             "levels": c.data.levels.model_dump(mode="json"),
@@ -184,6 +195,110 @@ class Paths:
         """Folder of what exact continuation needs; no rule declares it, so that none deletes it."""
         return bundle.parent / "training" / bundle.name
 
+    # -- targets -------------------------------------------------------------------------------
+
+    def _target_raw_parts(self, name: str) -> dict[str, Any]:
+        """What determines the files of a target or static field."""
+        gridded = self._gridded(name)
+        sources = [gridded.source, getattr(gridded, "partner_source", None)]
+        if not any(isinstance(source, SimulatedTarget) for source in sources):
+            return {"sources": [_plain(source) for source in sources]}
+        return {"sources": [_plain(source) for source in sources], "simulation": self._raw_parts}
+
+    def _gridded(self, name: str) -> Target | Static:
+        return self.config.targets[name] if name in self.config.targets else self.config.statics[name]
+
+    def _target_parts(self, name: str) -> dict[str, Any]:
+        data, target = self.config.data, self.config.targets[name]
+        return {
+            "raw": self._target_raw_parts(name),
+            "target": target.model_dump(mode="json", exclude={"source", "partner_source"}),
+            "grid": data.grid.model_dump(mode="json"),
+            "time_step": data.time_step,
+            "origin": str(TimeAxis.of(data).origin),
+            "layout": STORE_LAYOUT,
+        }
+
+    def _static_parts(self, name: str, target: str) -> dict[str, Any]:
+        static = self.config.statics[name].model_dump(mode="json", exclude={"source"})
+        cells = self.config.targets[target].model_dump(mode="json", include={"refine", "region"})
+        grid = self.config.data.grid.model_dump(mode="json")
+        return {"raw": self._target_raw_parts(name), "static": static, "cells": cells, "grid": grid}
+
+    def target_raw_folder(self, name: str) -> Path:
+        """Folder of the files of a target or static field as delivered."""
+        return self.root / "data/targets/raw" / f"{name}-{identity(self._target_raw_parts(name))}"
+
+    def target_raw(self, name: str, span: Span | str) -> Path:
+        """List of the delivered files of a target in one span, written last."""
+        return self.target_raw_folder(name) / f"{span}.json"
+
+    def static_raw(self, name: str) -> Path:
+        """List of the delivered files of a static field, written last."""
+        return self.target_raw_folder(name) / "static.json"
+
+    def target_folder(self, name: str) -> Path:
+        """Folder of the store of one target and what belongs to it."""
+        return self.root / "data/targets/store" / f"{name}-{identity(self._target_parts(name))}"
+
+    def target_store(self, name: str) -> Path:
+        """The Zarr store of one target on its evaluation grid."""
+        return self.target_folder(name) / "target.zarr"
+
+    def target_part(self, name: str, span: Span | str) -> Path:
+        """Manifest of the shards of one target and span: written last, after its shards."""
+        return self.target_folder(name) / "parts" / f"{span}.json"
+
+    def static(self, name: str, target: str) -> Path:
+        """One static field on the evaluation grid of a target."""
+        folder = self.root / "data/targets/static"
+        return folder / f"{name}-{target}-{identity(self._static_parts(name, target))}.nc"
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    def _task_parts(self, task: str) -> dict[str, Any]:
+        """What determines the fine-tuned model of a task."""
+        c, what = self.config, self.config.finetune[task]
+        parts = {
+            "core": self._core_parts(task),
+            "task": what.model_dump(
+                mode="json", exclude={"training", "baselines", "scores", "rollout_hours"}
+            ),
+            "training": (what.training or c.training).determining(),
+        }
+        if isinstance(what, TargetTask):
+            parts["target"] = self._target_parts(what.target)
+            parts["statics"] = {name: self._static_parts(name, what.target) for name in what.statics}
+        return parts
+
+    def _core_parts(self, task: str) -> dict[str, Any]:
+        fields = self.task_fields(task)
+        return self._multiformer_parts if self.config.coupled else self._model_parts(fields[0])
+
+    def task_fields(self, task: str) -> tuple[str, ...]:
+        """Fields of the model that ``task`` fine-tunes."""
+        what = self.config.finetune[task]
+        if self.config.coupled or not isinstance(what, TargetTask):
+            return tuple(self.config.fields)
+        return self.config.tokens_read(what)
+
+    def core(self, task: str) -> Path:
+        """Bundle that ``task`` starts from."""
+        return self.multiformer if self.config.coupled else self.model(self.task_fields(task)[0])
+
+    def finetuned(self, task: str) -> Path:
+        """Bundle (a folder) of the model fine-tuned for ``task``."""
+        return self.root / "models" / f"{task}-{identity(self._task_parts(task))}"
+
+    def baseline(self, task: str) -> Path:
+        """Folder of the fitted baselines of ``task``."""
+        parts = {**self._task_parts(task), "baselines": self._baselines_of(task)}
+        return self.root / "models/baselines" / f"{task}-{identity(parts)}"
+
+    def _baselines_of(self, task: str) -> list[str]:
+        what = self.config.finetune[task]
+        return list(what.baselines) if isinstance(what, TargetTask) else []
+
     # -- results -------------------------------------------------------------------------------
 
     @property
@@ -199,6 +314,19 @@ class Paths:
     def evaluation(self, field: str) -> Path:
         """Folder with the metrics, statistics and predictions of one field."""
         return self.results / "evaluation" / _identified(field, self._evaluation_parts)
+
+    def task_evaluation(self, task: str) -> Path:
+        """Folder with the metrics, statistics and predictions of one downstream task."""
+        what = self.config.finetune[task].model_dump(
+            mode="json", include={"baselines", "scores", "rollout_hours"}
+        )
+        parts = {
+            "task": self._task_parts(task),
+            "scored": what,
+            "evaluation": self.config.evaluation.model_dump(mode="json"),
+            "test": [p.model_dump(mode="json") for p in self.config.data.periods.test],
+        }
+        return self.results / "evaluation" / f"{task}-{identity(parts)}"
 
     @property
     def metrics(self) -> Path:

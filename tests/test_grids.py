@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atmorep.config import GridConfig
+from atmorep.config.target import Box
+from atmorep.errors import ConfigError
 from atmorep.grids import Grid
 
 DIVISORS = [0.25, 0.5, 1.0, 1.5, 3.0, 5.0, 10.0]
@@ -70,3 +72,34 @@ def test_coordinates_from_the_configuration(grid):
 
 def test_default_grid_is_era5():
     assert Grid.from_config(GridConfig()).shape == (721, 1440)
+
+
+def test_part_of_a_periodic_grid_goes_on_past_greenwich():
+    globe = Grid(90, 0, 3.0, (61, 120))
+    rows, columns = globe.part(Box(north=60, south=45, west=-10, east=20))
+    assert (rows, columns) == (slice(10, 16), slice(117, 127))
+    assert globe.longitude[117] - 360 == -9
+
+
+@pytest.mark.parametrize("west", [-10, 350])
+def test_part_of_a_region_is_found_however_longitudes_are_counted(west):
+    region = Grid(60, -10, 1.0, (21, 31))
+    rows, columns = region.part(Box(north=59.5, south=40, west=west, east=west + 12.5))
+    assert (rows, columns) == (slice(1, 21), slice(0, 13))
+
+
+def test_a_box_without_points_is_refused():
+    with pytest.raises(ConfigError, match="holds no point"):
+        Grid(60, -10, 1.0, (21, 31)).part(Box(north=10, south=0, west=0, east=5))
+
+
+@given(regions(), st.integers(1, 6))
+def test_cells_of_a_refined_grid_fill_the_cells_of_the_points(grid, factor):
+    rows, columns = slice(0, grid.shape[0]), slice(0, grid.shape[1])
+    fine = grid.refined(factor, rows, columns)
+    assert fine.shape == (factor * grid.shape[0], factor * grid.shape[1])
+    by_point = fine.latitude.reshape(-1, factor).mean(1), fine.longitude.reshape(-1, factor).mean(1)
+    np.testing.assert_allclose(by_point[0], grid.latitude, atol=1e-9)
+    np.testing.assert_allclose(by_point[1], grid.longitude, atol=1e-9)
+    areas = fine.row_area.reshape(-1, factor).sum(1) * factor
+    np.testing.assert_allclose(areas, grid.row_area, atol=1e-12)

@@ -10,13 +10,16 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from atmorep.config.base import Section, identity
+from atmorep.config.base import Name, Section, identity
 from atmorep.config.coupling import Coupling
 from atmorep.config.data import Data, GridConfig, Levels, Period, Periods
+from atmorep.config.downstream import check_tasks
+from atmorep.config.finetune import ForecastTask, TargetTask, Task
 from atmorep.config.loss import Loss
 from atmorep.config.masking import FieldMasking, Masking
 from atmorep.config.network import Extent, FieldConfig, Network
 from atmorep.config.source import CdsSource, FilesSource, SimulatedSource, Source
+from atmorep.config.target import Static, Target
 from atmorep.config.training import Evaluation, Training
 from atmorep.errors import ConfigError
 from atmorep.fields import field as known_field
@@ -31,6 +34,7 @@ __all__ = [
     "FieldConfig",
     "FieldMasking",
     "FilesSource",
+    "ForecastTask",
     "GridConfig",
     "Levels",
     "Loss",
@@ -40,6 +44,10 @@ __all__ = [
     "Periods",
     "SimulatedSource",
     "Source",
+    "Static",
+    "Target",
+    "TargetTask",
+    "Task",
     "Training",
     "identity",
     "load",
@@ -69,6 +77,12 @@ class Config(Section):
     """Optimiser and schedule."""
     coupling: Coupling = Coupling()
     """How coupled fields are trained together."""
+    targets: dict[Name, Target] = Field(default={})
+    """What downstream tasks predict, by name."""
+    statics: dict[Name, Static] = Field(default={})
+    """Fields that do not change, given to downstream tasks, by name."""
+    finetune: dict[Name, Task] = Field(default={})
+    """Downstream tasks, by name."""
     evaluation: Evaluation
     """What is scored."""
 
@@ -191,6 +205,11 @@ class Config(Section):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _tasks_fit(self) -> Config:
+        check_tasks(self)
+        return self
+
     @property
     def coupled(self) -> bool:
         """Whether the fields form a Multiformer."""
@@ -208,6 +227,12 @@ class Config(Section):
             latitude=whole.latitude // size.latitude,
             longitude=whole.longitude // size.longitude,
         )
+
+    def tokens_read(self, task: TargetTask) -> tuple[str, ...]:
+        """Fields whose decoder tokens the head of ``task`` reads."""
+        predicted = [name for name, field in self.fields.items() if field.predicted]
+        alike = [name for name in predicted if self.token_size(name) == self.token_size(predicted[0])]
+        return task.fields or tuple(alike)
 
     def masking_of(self, name: str) -> Masking:
         """What is hidden of field ``name`` in training."""
@@ -247,13 +272,16 @@ def parse(values: dict[str, Any], origin: str = "configuration") -> Config:
         raise ConfigError(f"{origin} is refused:\n" + "\n".join(f"  {x}" for x in lines)) from None
 
 
-_KINDS = ("files", "simulated", "cds")
+_KINDS = {
+    "source": ("files", "simulated", "cds", "dwd"),
+    "partner_source": ("files", "simulated", "dwd"),
+    "finetune": ("target", "forecast"),
+}
+"""Values of ``kind`` that pydantic puts into the place of an error, behind which key."""
 
 
 def _explain(error: Any) -> str:
-    location = [str(part) for part in error["loc"]]
-    if location[:1] == ["source"] and len(location) > 1 and location[1] in _KINDS:
-        location.pop(1)  # the discriminator, not a key the user wrote
+    location = _written(tuple(str(part) for part in error["loc"]))
     key = ".".join(location)
     message = re.sub(r"^Value error, ", "", error["msg"])
     if error["type"] == "extra_forbidden":
@@ -264,6 +292,16 @@ def _explain(error: Any) -> str:
         return message
     shown = "" if isinstance(error["input"], dict | Section) else f" = {error['input']!r}"
     return f"{key}{shown}: {message}"
+
+
+def _written(location: tuple[str, ...]) -> list[str]:
+    """Return ``location`` without what the user did not write."""
+    keep = [True] * len(location)
+    for number, part in enumerate(location):
+        behind = number - 2 if part in _KINDS["finetune"] else number - 1
+        if behind >= 0 and part in _KINDS.get(location[behind], ()):
+            keep[number] = False
+    return [part for part, kept in zip(location, keep, strict=True) if kept]
 
 
 def _closest(location: list[str]) -> str:

@@ -48,9 +48,9 @@ def _walk(schema: Any, node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 def _child(schema: Any, child: Any, key: str) -> Iterator[tuple[str, Any]]:
     sections = [_resolve(schema, option) for option in _options(child)]
     sections = [s for s in sections if "properties" in s]
-    if child.get("type") == "object" and "additionalProperties" in child:
+    if (named := _named(child)) is not None:
         yield key, child
-        yield from _walk(schema, _resolve(schema, child["additionalProperties"]), f"{key}.<name>.")
+        yield from _child(schema, named, f"{key}.<name>")
     elif "$ref" in child.get("items", {}):
         yield key, child
         yield from _walk(schema, _resolve(schema, child["items"]), f"{key}[].")
@@ -60,6 +60,13 @@ def _child(schema: Any, child: Any, key: str) -> Iterator[tuple[str, Any]]:
             yield from _walk(schema, section, f"{key}({kind})." if kind else f"{key}.")
     else:
         yield key, child
+
+
+def _named(node: Any) -> Any:
+    """Schema of what a mapping from names holds; None for anything else."""
+    if node.get("type") != "object":
+        return None
+    return next(iter(node.get("patternProperties", {}).values()), node.get("additionalProperties"))
 
 
 def _options(node: Any) -> list[Any]:

@@ -1,0 +1,96 @@
+"""What must hold across targets, static fields and tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from atmorep.config.finetune import ForecastTask, TargetTask
+from atmorep.config.target import SimulatedTarget, Target
+from atmorep.fields import field as known_field
+
+if TYPE_CHECKING:
+    from atmorep.config import Config
+
+
+def check_tasks(config: Config) -> None:
+    """Refuse targets, static fields and tasks that do not go with each other or with the fields.
+
+    Raises:
+        ValueError: naming the key and the remedy.
+    """
+    for name, target in config.targets.items():
+        _check_target(config, f"targets.{name}", target)
+    for name, static in config.statics.items():
+        if isinstance(static.source, SimulatedTarget):
+            _check_simulated(config, f"statics.{name}")
+    for name, task in config.finetune.items():
+        if name in config.fields:
+            raise ValueError(f"finetune.{name}: is the name of a field; tasks need another")
+        if isinstance(task, TargetTask):
+            _check_target_task(config, f"finetune.{name}", task)
+        else:
+            _check_forecast_task(config, f"finetune.{name}", task)
+
+
+def _check_target(config: Config, key: str, target: Target) -> None:
+    spec = known_field(target.field)
+    if target.time.kind != "instant" and target.time.window_hours % config.data.time_step:
+        raise ValueError(
+            f"{key}.time.window_hours = {target.time.window_hours} must be a multiple of data.time_step = "
+            f"{config.data.time_step} h"
+        )
+    if spec.accumulated and target.time.kind == "instant":
+        raise ValueError(f"{key}.time.kind: {spec.name} is accumulated; set it to sum or mean")
+    if isinstance(target.source, SimulatedTarget):
+        _check_simulated(config, key)
+
+
+def _check_simulated(config: Config, key: str) -> None:
+    if config.source.kind != "simulated":
+        raise ValueError(f"{key}.source.kind: simulated needs source.kind = simulated")
+
+
+def _check_target_task(config: Config, key: str, task: TargetTask) -> None:
+    _check_known(f"{key}.target", (task.target,), config.targets)
+    _check_known(f"{key}.statics", task.statics, config.statics)
+    _check_known(f"{key}.fields", (*task.fields, task.guess.field), config.fields)
+    read = config.tokens_read(task)
+    if len({config.token_size(name).shape for name in read}) > 1:
+        raise ValueError(f"{key}.fields: {', '.join(read)} have tokens of different sizes; name some alike")
+    if hidden := [name for name in read if not config.fields[name].predicted]:
+        raise ValueError(f"{key}.fields: {hidden[0]} is not predicted, so that it has no decoder tokens")
+    if not config.coupled and (len(read) > 1 or task.guess.field not in read):
+        raise ValueError(
+            f"{key}.fields: fields that are not coupled have a model each; couple them, or name one field "
+            f"here and in {key}.guess.field"
+        )
+    _check_guess(config, f"{key}.guess", task)
+
+
+def _check_guess(config: Config, key: str, task: TargetTask) -> None:
+    levels = config.model_levels(task.guess.field)
+    if known_field(task.guess.field).surface:
+        if task.guess.level is not None:
+            raise ValueError(f"{key}.level: {task.guess.field} is a surface field; remove the key")
+    elif task.guess.level not in levels:
+        raise ValueError(f"{key}.level = {task.guess.level}: use one of {list(levels)}")
+
+
+def _check_known(key: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise ValueError(f"{key}: {name} is not declared; there is {there}")
+
+
+def _check_forecast_task(config: Config, key: str, task: ForecastTask) -> None:
+    beat = config.beat(*config.fields) * config.data.time_step
+    longest = config.network.neighbourhood.time * config.data.time_step - beat
+    if task.hours % beat or task.hours > longest:
+        raise ValueError(
+            f"{key}.hours = {task.hours} must be a multiple of {beat} h, whole tokens of all fields, and at "
+            f"most {longest} h, so that something stays visible"
+        )
+    if task.rollout_hours is not None and task.rollout_hours < task.hours:
+        raise ValueError(f"{key}.rollout_hours = {task.rollout_hours} is below hours = {task.hours}")
