@@ -125,8 +125,9 @@ def test_overlapping_periods(values):
         ({"network__heads": 10}, "embed_dim = 96 must be even and a multiple of network.heads = 10"),
         ({"network__decoder_heads": 10}, "must be even and a multiple of network.decoder_heads = 10"),
         (
-            {"network__position": "rotary", "network__heads": 16},
-            "needs an even number of features a head, 8 or more, which are 6 with network.heads = 16",
+            {"network__heads": 16},
+            "embed_dim = 96: network.position = rotary needs an even number of features a head, 8 or more, "
+            "which are 6 with network.heads = 16",
         ),
         ({"network__information_parts": []}, "at least 1 item"),
         ({"network__information_parts": ["day", "day"]}, "names a part twice"),
@@ -135,7 +136,8 @@ def test_overlapping_periods(values):
         ({"network__decoder_cross_rate": 1.3}, "decoder_blocks = 6 exceeds encoder_blocks = 6 at"),
         ({"network__decoder_blocks": 7}, "decoder_blocks = 7 exceeds encoder_blocks = 6"),
         ({"fields__t__embed_dim": 50}, "fields.t.embed_dim = 50 must be even and a multiple of network"),
-        ({"fields__t__embed_dim": 16}, "network.info_dim = 16 must be below fields.t.embed_dim = 16"),
+        ({"network__info_dim": 96}, "network.info_dim = 96 must be below embed_dim = 96"),
+        ({"fields__t__embed_dim": 32}, "fields.t.embed_dim = 32: network.position = rotary needs an even"),
         ({"fields": {"t": {"predicted": False}}}, "fields: none is predicted; set fields.<name>.predicted"),
         (
             {"network__token_size__time": 18, "masking": {"temporal_interpolation": 0.1}},

@@ -47,7 +47,7 @@ def forward_of_u():
 
 
 def test_operations_are_those_of_matrices_and_attention():
-    found = size(configuration(position="harmonic"), ["u"])
+    found = size(configuration(), ["u"])
     assert found.tokens == TOKENS
     assert found.forward == forward_of_u()
     assert 2.9 < found.step / found.forward <= 3.01

@@ -76,12 +76,12 @@ class Network(Section):
     """Where the token information enters. ``appended``: as the last ``info_dim`` features of each token, as
     published. ``added``: to all features. ``reappended``: appended, and again after the attention of each
     block. ``class_token``: as one token more in the encoder, that of the whole neighbourhood."""
-    position: Literal["harmonic", "published", "global", "rotary", "learned"] = "harmonic"
-    """Positional encoding. ``harmonic``: of each token's own level, time, row and column. ``published``: as
-    in the released code, whose row is wrong where the token grid of a field is not square. ``global``:
-    ``harmonic``, and half a sine of latitude and longitude on the globe. ``rotary``: queries and keys are
-    turned by level, time, row and column, so that attention depends on where tokens are to each other.
-    ``learned``: a table of all tokens of the neighbourhood."""
+    position: Literal["rotary", "harmonic", "published", "global", "learned"] = "rotary"
+    """Positional encoding. ``rotary``: queries and keys are turned by level, time, row and column, so that
+    attention depends on where tokens are to each other. ``harmonic``: of each token's own level, time, row
+    and column, as in the paper. ``published``: as in the released code, whose row is wrong where the token
+    grid of a field is not square. ``global``: ``harmonic``, and half a sine of latitude and longitude on the
+    globe. ``learned``: a table of all tokens of the neighbourhood."""
     heads: int = Field(default=16, ge=1)
     """Attention heads a block."""
     decoder_heads: int | None = Field(default=None, ge=2)

@@ -9,7 +9,7 @@ from atmorep.model.attention import DecoderAttention, EncoderAttention
 from atmorep.model.inputs import Tokens
 
 DIM, HEADS = 16, 4
-NETWORK = {"embed_dim": DIM, "info_dim": 4, "heads": HEADS, "dropout": 0.0}
+NETWORK = {"embed_dim": DIM, "info_dim": 4, "heads": HEADS, "dropout": 0.0, "position": "harmonic"}
 TOLERANCE = 1e-12  # all in float64
 
 
