@@ -6,11 +6,10 @@ The client does single HTTP requests here; waiting, retries and resuming are dec
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -26,16 +25,15 @@ from atmorep.artefacts import read_json, write_json
 from atmorep.config import CdsSource
 from atmorep.errors import SourceError
 from atmorep.sources.cds_requests import Request
+from atmorep.sources.http import PASSING, Retry, Session, one_line, pauses, require_secure
 
 _LOG = logging.getLogger(__name__)
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _GONE = frozenset({404, 410})
 _EXPIRED = frozenset({403, 404, 410})
 _TIMEOUT_SECONDS = 60
-_LONGEST_WAIT_SECONDS = 600.0
 _LONGEST_POLL_SECONDS = 120.0
-_SHORTEST_WAIT_SECONDS = 0.01
 _CHUNK_BYTES = 1 << 18
+_INSECURE = "the key would be seen on the way: use an https address in source.url, CDSAPI_URL or ~/.cdsapirc"
 
 T = TypeVar("T")
 
@@ -54,43 +52,19 @@ class _Incomplete(Exception):
 
 # What passes or may pass; multiurl says with AssertionError that the size is wrong, the client with
 # KeyError and LinkError that the answer has another form.
-_UNEXPECTED = (requests.RequestException, _Incomplete, AssertionError, KeyError, LinkError)
+_FAILURES = (
+    *(ProcessingFailedError, requests.RequestException, _Incomplete),
+    *(AssertionError, KeyError, LinkError),
+)
 
 
-class _Session(requests.Session):
+class _Session(Session):
     """Keeps the key to encrypted connections (but for this machine) and to the host it is for."""
-
-    def get_adapter(self, url: str) -> Any:
-        require_secure(url)
-        return super().get_adapter(url)
 
     def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
         if self.should_strip_auth(response.request.url, prepared_request.url):
             prepared_request.headers.pop("PRIVATE-TOKEN", None)
         super().rebuild_auth(prepared_request, response)
-
-
-def require_secure(url: str) -> None:
-    """Refuse addresses that are neither https nor on this machine.
-
-    Raises:
-        SourceError: naming the host.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
-        return
-    raise SourceError(
-        f"cds: {parts.scheme}://{host} is not encrypted and the key would be seen on the way; "
-        "use an https address in source.url, CDSAPI_URL or ~/.cdsapirc"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def credentials(source: CdsSource) -> tuple[str, str, bool]:
@@ -111,7 +85,7 @@ def credentials(source: CdsSource) -> tuple[str, str, bool]:
             "cds: the key is empty or of the archive's former form '<UID>:<key>'; copy the personal access "
             "token from https://cds.climate.copernicus.eu/profile to ~/.cdsapirc or CDSAPI_KEY"
         )
-    require_secure(url)
+    require_secure(url, "cds", _INSECURE)
     return url, key, verify
 
 
@@ -121,7 +95,9 @@ class Archive:
     def __init__(self, source: CdsSource) -> None:
         self._source = source
         url, self._key, self._verify = credentials(source)
-        self._session = _Session()
+        self._session = _Session("cds", _INSECURE)
+        remedy = "rerun later to go on where it stopped, or raise source.retries"
+        self._retry = Retry(source.retries, source.backoff_seconds, _FAILURES, remedy)
         self._client = cdsapi.Client(
             url=url,
             key=self._key,
@@ -185,7 +161,7 @@ class Archive:
     def _wait(self, remote: Any, where: str) -> None:
         """Wait until the job is done; its place in the queue is kept if that takes too long."""
         end = time.monotonic() + 3600 * self._source.timeout_hours
-        for pause in self._pauses(_LONGEST_POLL_SECONDS):
+        for pause in pauses(self._source.backoff_seconds, _LONGEST_POLL_SECONDS):
             if self._robust(lambda: remote.results_ready, where, _GONE):
                 return
             if time.monotonic() + pause > end:
@@ -216,12 +192,6 @@ class Archive:
         if body.stat().st_size != size:
             raise _Incomplete(f"{body.stat().st_size} of {size} bytes came")
 
-    def _pauses(self, longest: float) -> Iterator[float]:
-        pause = max(self._source.backoff_seconds, _SHORTEST_WAIT_SECONDS)
-        while True:
-            yield min(pause, longest)
-            pause *= 2
-
     def _robust(self, call: Callable[[], T], where: str, gone: frozenset[int] = frozenset()) -> T:
         """Return ``call()``, tried again after failures that can pass.
 
@@ -229,45 +199,28 @@ class Archive:
             _Gone: if the archive answers with one of the codes ``gone``.
             SourceError: if it fails for good, or too often.
         """
-        for attempt, pause in enumerate(self._pauses(_LONGEST_WAIT_SECONDS)):
-            try:
-                return call()
-            except ProcessingFailedError as error:
-                raise self._refusal(
-                    where, error, "correct the request, or rerun if the archive failed"
-                ) from None
-            except (requests.RequestException, _Incomplete, AssertionError) as error:
-                # AssertionError: multiurl's way to say that the size is wrong
-                self._judge(error, where, gone)
-                failure = self._clean(error)
-            if attempt == self._source.retries:
-                raise SourceError(
-                    f"cds: {where}: failed {attempt + 1} times, last with: {failure}; rerun later to go on "
-                    "where it stopped, or raise source.retries"
-                )
-            _LOG.warning("cds: %s: %s; trying again in %g s", where, failure, pause)
-            time.sleep(pause)
-        raise AssertionError("unreachable: pauses never end")
+        return self._retry(call, lambda error: self._judge(error, where, gone), f"cds: {where}")
 
-    def _judge(self, error: Exception, where: str, gone: frozenset[int]) -> None:
-        """Raise if trying again cannot help."""
+    def _judge(self, error: Exception, where: str, gone: frozenset[int]) -> str:
+        """Raise if trying again cannot help; else return the failure in words."""
+        if isinstance(error, ProcessingFailedError):
+            raise self._refusal(where, error, "correct the request, or rerun if the archive failed") from None
         if isinstance(error, requests.exceptions.SSLError):
             raise self._refusal(where, error, "correct the certificates of this machine") from None
-        if not isinstance(error, requests.HTTPError) or error.response is None:
-            return
-        status = error.response.status_code
-        if status in gone:
-            raise _Gone(f"HTTP {status}") from None
-        if status not in _PASSING:
-            raise self._refusal(where, error, _remedy(status, str(error), self._client.url)) from None
+        if isinstance(error, requests.HTTPError) and error.response is not None:
+            status = error.response.status_code
+            if status in gone:
+                raise _Gone(f"HTTP {status}") from None
+            if status not in PASSING:
+                raise self._refusal(where, error, _remedy(status, str(error), self._client.url)) from None
+        return self._clean(error)
 
     def _refusal(self, where: str, error: Exception, remedy: str) -> _Refused:
         return _Refused(f"cds: {where}: {self._clean(error)}; {remedy}")
 
     def _clean(self, error: Exception) -> str:
         """Return the message on one line, without the key should the archive repeat it."""
-        text = " / ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        return f"{type(error).__name__}: {text}".replace(self._key, "***")
+        return one_line(error).replace(self._key, "***")
 
 
 def _remedy(status: int, message: str, url: str) -> str:

@@ -1,0 +1,1 @@
+"""Targets of downstream tasks and static fields: from the files as delivered to the evaluation grid."""
