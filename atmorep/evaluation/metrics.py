@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 
 import numpy as np
@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from atmorep.evaluation.bootstrap import interval, weighted_means
-from atmorep.evaluation.statistics import METRICS, STATISTICS, Array
+from atmorep.evaluation.statistics import METRICS, Array, Metric
 
 COLUMNS = (
     "task",
@@ -36,46 +36,56 @@ Scored = tuple[Array, Array]
 
 
 def table(
-    task: str, field: str, means: xr.Dataset, members: Mapping[str, int], weights: NDArray[np.float64]
+    task: str,
+    field: str,
+    means: xr.Dataset,
+    members: Mapping[str, int],
+    weights: NDArray[np.float64],
+    metrics: Mapping[str, Metric] = METRICS,
+    paired: Iterable[str] = PAIRED,
 ) -> pd.DataFrame:
     """Return the metrics of all models of a task, tidy; what is not defined has no row.
 
     Args:
         task: its name.
         field: ERA5 short name.
-        means: statistics per initial time (model, region, init_time, lead_time, level).
+        means: statistics per initial time (model, region, init_time, lead_time, level, own axes).
         members: sizes of the ensembles by model; 1 where a model is not named.
         weights: resamples of the initial times (sample, init_time), the same for all models.
+        metrics: what is computed, by the name of its rows.
+        paired: metrics whose difference to every baseline is given too.
     """
     scored = {
-        str(model): _metrics(means.sel(model=model), members.get(str(model), 1), weights)
+        str(model): _metrics(means.sel(model=model), members.get(str(model), 1), weights, metrics)
         for model in means.model.values
     }
     ours = scored["atmorep"]
-    for model, metric in product([m for m in scored if m != "atmorep"], PAIRED):
+    for model, metric in product([m for m in scored if m != "atmorep"], paired):
         value, resamples = (a - b for a, b in zip(ours[metric], scored[model][metric], strict=True))
         ours[f"{metric}_minus_{model}"] = value, resamples
     count = np.isfinite(_by_time(means.sel(model="atmorep"), "squared_error")).sum(axis=0)
     frames = [
         _rows(means, count, values).assign(task=task, field=field, model=model, metric=metric)
-        for model, metrics in scored.items()
-        for metric, values in metrics.items()
+        for model, found in scored.items()
+        for metric, values in found.items()
     ]
     return pd.concat(frames, ignore_index=True).dropna(subset="value")[list(COLUMNS)]
 
 
-def _metrics(means: xr.Dataset, members: int, weights: NDArray[np.float64]) -> dict[str, Scored]:
+def _metrics(
+    means: xr.Dataset, members: int, weights: NDArray[np.float64], metrics: Mapping[str, Metric]
+) -> dict[str, Scored]:
     """All metrics of one model over all initial times, and over resamples of them."""
-    by_time = {name: _by_time(means, name) for name in STATISTICS}
+    by_time = {name: _by_time(means, name) for name in map(str, means) if name != "weight"}
     once = np.ones((1, means.sizes["init_time"]))
     pooled = {name: weighted_means(values, once)[0] for name, values in by_time.items()}
     resampled = {name: weighted_means(values, weights) for name, values in by_time.items()}
-    return {name: (metric(pooled, members), metric(resampled, members)) for name, metric in METRICS.items()}
+    return {name: (metric(pooled, members), metric(resampled, members)) for name, metric in metrics.items()}
 
 
 def _by_time(means: xr.Dataset, name: str) -> NDArray[np.float64]:
-    """One statistic (init_time, region, lead_time, level)."""
-    return means[name].transpose("init_time", "region", "lead_time", "level").to_numpy()
+    """One statistic (init_time, region, lead_time, level, own axes)."""
+    return means[name].transpose("init_time", "region", "lead_time", "level", ...).to_numpy()
 
 
 def _rows(means: xr.Dataset, count: NDArray[np.int64], scored: Scored) -> pd.DataFrame:

@@ -8,7 +8,7 @@ of initial times follows from what is kept, without the predictions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -23,14 +23,14 @@ class Sample:
     """Predictions of some states, all in the same physical unit.
 
     Attributes:
-        target: what came (step, level, row, column).
-        members: the ensemble (member, step, level, row, column); one member for a deterministic model.
-        climatology: climatological mean of the same hours (step, level, row, column).
+        target: what came (step, level, row, column), or (row, column) of one state; NaN where it is missing.
+        members: the ensemble, a first axis more; one member for a deterministic model.
+        climatology: climatological mean of the same hours; where there is none, so are no anomalies.
     """
 
     target: Array
     members: Array
-    climatology: Array
+    climatology: Array = field(default_factory=lambda: np.array(np.nan))
 
     @cached_property
     def mean(self) -> Array:
@@ -76,20 +76,27 @@ class Statistic:
     Attributes:
         long_name: what it is.
         power: power of the field's unit.
-        compute: from a sample to (step, level, row, column).
+        compute: from a sample to the axes of its target, behind those of ``axes``.
+        axes: axes of its own, such as the rank of the target.
     """
 
     long_name: str
     power: int
     compute: Callable[[Sample], Array]
+    axes: tuple[str, ...] = ()
 
 
-STATISTICS: dict[str, Statistic] = {
+ERRORS: dict[str, Statistic] = {
     "error": Statistic("error of the ensemble mean", 1, lambda s: s.error),
     "absolute_error": Statistic("absolute error of the ensemble mean", 1, lambda s: np.abs(s.error)),
     "squared_error": Statistic("squared error of the ensemble mean", 2, lambda s: s.error**2),
     "crps": Statistic("CRPS of the ensemble", 1, lambda s: empirical_crps(s.target, s.members)),
     "variance": Statistic("unbiased variance of the ensemble", 2, variance),
+}
+"""Statistics that ask for nothing but prediction and target."""
+
+STATISTICS: dict[str, Statistic] = {
+    **ERRORS,
     "squared_predicted_anomaly": Statistic(
         "squared anomaly of the ensemble mean", 2, lambda s: (s.mean - s.climatology) ** 2
     ),
@@ -102,9 +109,17 @@ STATISTICS: dict[str, Statistic] = {
         lambda s: (s.mean - s.climatology) * (s.target - s.climatology),
     ),
 }
-"""Statistics by name; to add one, add a row."""
+"""Statistics of the fields by name; to add one, add a row."""
 
 Means = Mapping[str, Array]
+Metric = Callable[[Means, int], Array]
+"""From means of statistics, own axes last, and the number of members."""
+
+
+def ratio(part: Array, whole: Array) -> Array:
+    """Return ``part / whole``; NaN where ``whole`` is not positive."""
+    shape = np.broadcast_shapes(np.shape(part), np.shape(whole))
+    return np.divide(part, whole, out=np.full(shape, np.nan), where=np.asarray(whole) > 0)
 
 
 def rmse(means: Means, members: int) -> Array:
@@ -121,7 +136,7 @@ def acc(means: Means, members: int) -> Array:
     form). NaN where an anomaly vanishes, as for the climatology itself.
     """
     size = np.sqrt(means["squared_predicted_anomaly"] * means["squared_target_anomaly"])
-    return np.divide(means["anomaly_product"], size, out=np.full_like(size, np.nan), where=size > 0)
+    return ratio(means["anomaly_product"], size)
 
 
 def spread(means: Means, members: int) -> Array:
@@ -135,18 +150,18 @@ def spread_skill(means: Means, members: int) -> Array:
     Fortin et al. 2014, doi:10.1175/JHM-D-14-0008.1: the RMSE of the mean of M members exceeds the spread
     by this factor. NaN where the RMSE vanishes.
     """
-    error = rmse(means, members)
-    inflated = np.sqrt((members + 1) / members) * spread(means, members)
-    return np.divide(inflated, error, out=np.full_like(error, np.nan), where=error > 0)
+    return ratio(np.sqrt((members + 1) / members) * spread(means, members), rmse(means, members))
 
 
-METRICS: dict[str, Callable[[Means, int], Array]] = {
+ERROR_METRICS: dict[str, Metric] = {
     "rmse": rmse,
     "mae": lambda means, members: means["absolute_error"],
     "bias": lambda means, members: means["error"],
-    "acc": acc,
     "crps": lambda means, members: means["crps"],
     "spread": spread,
     "spread_skill": spread_skill,
 }
-"""Metrics by the name they have in ``metrics.csv``; to add one, add a row."""
+"""Metrics of ``ERRORS``."""
+
+METRICS: dict[str, Metric] = {**ERROR_METRICS, "acc": acc}
+"""Metrics of the fields by the name they have in ``metrics.csv``; to add one, add a row."""
