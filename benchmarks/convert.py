@@ -29,7 +29,7 @@ from atmorep.grids import Grid
 from atmorep.paths import Paths
 from atmorep.sources.grib_writer import GribWriter
 from atmorep.store.convert import convert
-from atmorep.store.layout import create
+from atmorep.store.layout import create, field_layout
 from atmorep.timeaxis import Span, data_spans
 
 REPEATS = 3
@@ -107,7 +107,7 @@ def main() -> None:
         config = configuration()
         (span,) = data_spans(config.data)
         paths = write_raw(config, span)
-        create(config, "t")
+        create(field_layout(config, "t"))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         times = np.array([(bare_decode(paths), conversion(config, span)) for _ in range(REPEATS)])
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""Opening a field's array of the store with tensorstore."""
+"""Opening an array of a store with tensorstore."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from atmorep.errors import IntegrityError
 
 
-def open_array(store: Path, field: str, *, cache_bytes: int = 0, threads: int = 1) -> Any:
-    """Open the array of ``field``, dimensions (time, level, latitude, longitude), for reading and writing.
+def open_array(store: Path, name: str, *, cache_bytes: int = 0, threads: int = 1) -> Any:
+    """Open the array ``name``, dimensions (time, level, latitude, longitude), for reading and writing.
 
     A shard is written aside and renamed, so that nobody meets half of one; flushing it to the disk is
     left to the caller.
 
     Args:
         store: the Zarr store.
-        field: ERA5 short name, the array's name.
+        name: the array's name, an ERA5 short name.
         cache_bytes: decoded inner chunks are kept up to this size.
         threads: threads that read, write, encode and decode.
 
@@ -37,14 +37,14 @@ def open_array(store: Path, field: str, *, cache_bytes: int = 0, threads: int = 
     )
     spec = {
         "driver": "zarr3",
-        "kvstore": {"driver": "file", "path": f"{(store / field).absolute()}/"},
+        "kvstore": {"driver": "file", "path": f"{(store / name).absolute()}/"},
         "recheck_cached_metadata": "open",
         "recheck_cached_data": "open",
     }
     try:
         return ts.open(spec, context=context, open=True).result()
     except ValueError as error:
-        raise IntegrityError(f"{store}/{field}: cannot be opened ({error}); run 'atmorep layout'") from None
+        raise IntegrityError(f"{store}/{name}: cannot be opened ({error}); convert it first") from None
 
 
 def read(window: Any) -> NDArray[np.float32]:

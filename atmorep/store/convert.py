@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +14,12 @@ from atmorep.config import Config
 from atmorep.errors import DataError
 from atmorep.fields import Field
 from atmorep.fields import field as known_field
-from atmorep.grids import Grid
 from atmorep.paths import Paths
 from atmorep.sources import raw
 from atmorep.sources.raw import RawFile, open_raw
-from atmorep.store import layout
-from atmorep.store.layout import chunk_shape, shard_path
-from atmorep.store.shards import write_shard
-from atmorep.timeaxis import Hours, Span, TimeAxis
+from atmorep.store.days import write_days
+from atmorep.store.layout import create, field_layout
+from atmorep.timeaxis import Hours, Span
 
 _RESIDUE = 1e-9
 """How far below its floor a value may lie, in the field's unit, besides its packing step."""
@@ -39,11 +36,12 @@ def convert(config: Config, field: str, span: str) -> None:
         DataError: naming file, message and field, if the raw files are not what they should be.
     """
     days, paths = Span.parse(span), Paths(config)
-    layout.create(config, field)
+    layout = field_layout(config, field)
+    create(layout)
     files = [open_raw(config, field, level, days) for level in config.store_levels(field)]
     missing = _missing(files, days.hours(config.data.time_step))
-    conversion = _Conversion(config, field, files, missing)
-    shards = conversion.write(days)
+    conversion = _Conversion(field, files)
+    shards = write_days(layout, days, missing, conversion.fill)
     os.sync()  # shards before their manifest; once for all, since each on its own takes far longer
     manifest = {
         "field": field,
@@ -69,51 +67,18 @@ class _Conversion:
     """One field and span on its way from raw files to shards.
 
     Attributes:
-        tolerance: bound of the rounding error of all values written so far.
+        tolerance: bound of the rounding error of all values so far.
     """
 
-    def __init__(self, config: Config, field: str, files: Sequence[RawFile], missing: Hours) -> None:
-        self._config, self._field, self._files = config, field, files
-        self._axis = TimeAxis.of(config.data)
-        self._missing = set(missing)
-        self._chunk = chunk_shape(config, field)
-        grid = Grid.from_config(config.data.grid)
-        self._block = np.empty((self._chunk[0], len(files), *grid.shape), np.float32)
+    def __init__(self, field: str, files: Sequence[RawFile]) -> None:
+        self._spec, self._files = known_field(field), files
         self.tolerance = 0.0
 
-    def write(self, span: Span) -> list[dict[str, Any]]:
-        """Write the shard of each day of ``span``; returns their description."""
-        first = int(self._axis.index(np.datetime64(span.start, "h")))
-        days = range(first // self._axis.per_day, first // self._axis.per_day + span.days)
-        return [shard for day in days if (shard := self._write_day(day))]
-
-    def _write_day(self, day: int) -> dict[str, Any] | None:
-        """Write the shard of a day; none (and an older one removed) if all its hours are missing."""
-        path, start = shard_path(self._config, self._field, day), day * self._axis.per_day
-        times = self._axis.times(start, start + self._axis.per_day)
-        if self._missing.issuperset(times):
-            path.unlink(missing_ok=True)
-            return None
-        size, checksum = write_shard(path, self._blocks(times), self._chunk)
-        name = path.relative_to(Paths(self._config).store)
-        return {"path": str(name), "size": size, "crc32c": checksum}
-
-    def _blocks(self, times: Hours) -> Iterator[NDArray[np.float32]]:
-        """Yield the values (time, level, rows, columns) of as many times as a chunk has, in turn."""
-        for start in range(0, times.size, self._chunk[0]):
-            for block, time in zip(self._block, times[start:], strict=False):
-                self._fill(block, time)
-            yield self._block
-
-    def _fill(self, block: NDArray[np.float32], time: np.datetime64) -> None:
+    def fill(self, block: NDArray[np.float32], time: np.datetime64) -> None:
         """Put the rounded values of all levels at ``time`` into ``block`` (level, rows, columns)."""
-        if time in self._missing:
-            block[...] = np.nan
-            return
-        spec = known_field(self._field)
         for level, file in zip(block, self._files, strict=True):
             lowest, error = file.rounded(time, out=level)
-            check_floor(spec, lowest, file, time)
+            check_floor(self._spec, lowest, file, time)
             self.tolerance = max(self.tolerance, error)
 
 

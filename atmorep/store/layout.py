@@ -1,11 +1,13 @@
-"""The store's arrays: one sharded Zarr v3 array a field, with CF coordinates, created empty."""
+"""Arrays of a store: sharded Zarr v3, one a field or target, with CF coordinates, created empty."""
 
 from __future__ import annotations
 
 import fcntl
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import field as default
 from pathlib import Path
 from typing import Any
 
@@ -57,59 +59,112 @@ def vertical_attributes(config: Config, field: str) -> dict[str, str]:
     return _VERTICAL["surface" if known_field(field).surface else config.data.levels.type]
 
 
-def chunk_shape(config: Config, field: str) -> tuple[int, int, int, int]:
-    """Inner chunk of the array of ``field``: what one read decodes at least."""
-    per_day = TimeAxis.of(config.data).per_day
-    rows, columns = Grid.from_config(config.data.grid).shape
-    hours = INNER_HOURS if per_day % INNER_HOURS == 0 else per_day
-    levels = len(config.store_levels(field))
-    return hours, levels, min(rows, INNER_ROWS), min(columns, INNER_COLUMNS)
+@dataclass(frozen=True)
+class ArrayLayout:
+    """One array of a store, dimensions (time, level, latitude, longitude), and where its parts lie.
+
+    Attributes:
+        store: the Zarr store; its arrays have grid and time axis in common.
+        name: name of the array.
+        described: file that describes the array, written once the empty array is in the store.
+        axis: time axis.
+        grid: horizontal grid.
+        levels: levels, in order.
+        inner: largest extent of an inner chunk in time steps, rows and columns.
+        attributes: attributes of the array.
+        root_attributes: attributes of the store.
+        vertical: name of the vertical dimension.
+        vertical_attributes: CF attributes of the vertical coordinate.
+    """
+
+    store: Path
+    name: str
+    described: Path
+    axis: TimeAxis
+    grid: Grid
+    inner: tuple[int, int, int]
+    attributes: Mapping[str, Any]
+    root_attributes: Mapping[str, Any]
+    levels: tuple[int, ...] = (0,)
+    vertical: str = "surface"
+    vertical_attributes: Mapping[str, str] = default(default_factory=lambda: _VERTICAL["surface"])
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of the array."""
+        return self.axis.size, len(self.levels), *self.grid.shape
+
+    @property
+    def chunk(self) -> tuple[int, int, int, int]:
+        """Inner chunk: what one read decodes at least. Whole ones fill a day."""
+        longest, height, width = self.inner
+        steps = max(n for n in range(1, longest + 1) if self.axis.per_day % n == 0)
+        rows, columns = self.grid.shape
+        return steps, len(self.levels), min(rows, height), min(columns, width)
+
+    @property
+    def shard(self) -> tuple[int, int, int, int]:
+        """Shard: a day, all levels, the grid padded to whole inner chunks."""
+        _, levels, row, column = self.chunk
+        rows, columns = self.grid.shape
+        return self.axis.per_day, levels, -(-rows // row) * row, -(-columns // column) * column
+
+    def shard_path(self, day: int) -> Path:
+        """File of the shard of the ``day``-th day (from 0) of the time axis."""
+        return self.store / self.name / "c" / str(day) / "0" / "0" / "0"
 
 
-def shard_shape(config: Config, field: str) -> tuple[int, int, int, int]:
-    """Shard of the array of ``field``: a day, all levels, the grid padded to whole inner chunks."""
-    per_day = TimeAxis.of(config.data).per_day
-    _, levels, row, column = chunk_shape(config, field)
-    rows, columns = Grid.from_config(config.data.grid).shape
-    return per_day, levels, -(-rows // row) * row, -(-columns // column) * column
+def field_layout(config: Config, field: str) -> ArrayLayout:
+    """Layout of the array of an ERA5 field in the store."""
+    paths = Paths(config)
+    return ArrayLayout(
+        store=paths.store,
+        name=field,
+        described=paths.layout(field),
+        axis=TimeAxis.of(config.data),
+        grid=Grid.from_config(config.data.grid),
+        inner=(INNER_HOURS, INNER_ROWS, INNER_COLUMNS),
+        attributes=cf_attributes(field),
+        root_attributes=_root_attributes(config),
+        levels=config.store_levels(field),
+        vertical=vertical(field),
+        vertical_attributes=vertical_attributes(config, field),
+    )
 
 
-def shard_path(config: Config, field: str, day: int) -> Path:
-    """File of the shard of the ``day``-th day (from 0) of the store's time axis."""
-    return Paths(config).store / field / "c" / str(day) / "0" / "0" / "0"
-
-
-def create(config: Config, field: str) -> None:
-    """Create the empty array of ``field``, or extend it to the configured period.
+def create(layout: ArrayLayout) -> None:
+    """Create the empty array, or extend it to the configured period.
 
     What is there stays: repeating it changes nothing, a longer period only grows the time axis (of
-    all fields, so that the store opens as one data set). Jobs for several fields may run at once.
+    all arrays, so that the store opens as one data set). Jobs for several arrays may run at once.
 
     Every conversion begins with it: as a job of its own, a longer period would run it again, and
     with it all that was converted below it.
     """
-    paths = Paths(config)
-    with _exclusive(paths.store_folder / "layout.lock"):
-        if _fits(paths, config, field):
+    with _exclusive(layout.store.parent / "layout.lock"):
+        if _fits(layout):
             return
         # Not through consolidated metadata: it would hide what is created here.
         root = zarr.open_group(
-            paths.store, mode="a", zarr_format=3, use_consolidated=False, attributes=_root_attributes(config)
+            layout.store,
+            mode="a",
+            zarr_format=3,
+            use_consolidated=False,
+            attributes=dict(layout.root_attributes),
         )
-        _create_array(root, config, field)
-        _extend(root, config)
+        _create_array(root, layout)
+        _extend(root, layout.axis)
         with warnings.catch_warnings():  # zarr-python 3 warns that v3 does not specify it yet
             warnings.simplefilter("ignore")
-            zarr.consolidate_metadata(paths.store)
-        write_json(paths.layout(field), _describe(config, field))
+            zarr.consolidate_metadata(layout.store)
+        write_json(layout.described, _describe(layout))
 
 
-def _fits(paths: Paths, config: Config, field: str) -> bool:
-    """True if the array of ``field`` is there, complete and long enough."""
-    described, array = paths.layout(field), paths.store / field / "zarr.json"
-    if not (described.exists() and array.exists()):
+def _fits(layout: ArrayLayout) -> bool:
+    """True if the array is there, complete and long enough."""
+    if not (layout.described.exists() and (layout.store / layout.name / "zarr.json").exists()):
         return False
-    return bool(read_json(described)["shape"][0] >= TimeAxis.of(config.data).size)
+    return bool(read_json(layout.described)["shape"][0] >= layout.axis.size)
 
 
 @contextmanager
@@ -121,27 +176,27 @@ def _exclusive(lock: Path) -> Iterator[None]:
         yield
 
 
-def _create_array(root: zarr.Group, config: Config, field: str) -> None:
-    """Create the array of ``field`` and its coordinates where they are not there yet."""
-    grid, name, levels = Grid.from_config(config.data.grid), vertical(field), config.store_levels(field)
-    _coordinate(root, name, np.asarray(levels, np.int32), vertical_attributes(config, field))
+def _create_array(root: zarr.Group, layout: ArrayLayout) -> None:
+    """Create the array and its coordinates where they are not there yet."""
+    levels = np.asarray(layout.levels, np.int32)
+    _coordinate(root, layout.vertical, levels, dict(layout.vertical_attributes))
     for axis, values, direction, letter in (
-        ("latitude", grid.latitude, "north", "Y"),
-        ("longitude", grid.longitude, "east", "X"),
+        ("latitude", layout.grid.latitude, "north", "Y"),
+        ("longitude", layout.grid.longitude, "east", "X"),
     ):
         attributes = {"standard_name": axis, "units": f"degrees_{direction}", "axis": letter}
         _coordinate(root, axis, values, attributes)
-    if field not in root:
+    if layout.name not in root:
         root.create_array(
-            field,
-            shape=(0, len(levels), *grid.shape),
+            layout.name,
+            shape=(0, *layout.shape[1:]),
             dtype="float32",
-            chunks=chunk_shape(config, field),
-            shards=shard_shape(config, field),
+            chunks=layout.chunk,
+            shards=layout.shard,
             compressors=codecs(),
             fill_value=np.nan,
-            dimension_names=("time", name, "latitude", "longitude"),
-            attributes=_attributes(field),
+            dimension_names=("time", layout.vertical, "latitude", "longitude"),
+            attributes=dict(layout.attributes),
         )
 
 
@@ -150,9 +205,8 @@ def _coordinate(root: zarr.Group, name: str, values: NDArray[Any], attributes: d
         root.create_array(name, data=values, dimension_names=(name,), attributes=attributes)
 
 
-def _extend(root: zarr.Group, config: Config) -> None:
-    """Give the time coordinate, then every field, the longest time axis asked for so far."""
-    axis = TimeAxis.of(config.data)
+def _extend(root: zarr.Group, axis: TimeAxis) -> None:
+    """Give the time coordinate, then every array, the longest time axis asked for so far."""
     if "time" not in root:
         root.create_array(
             "time",
@@ -183,7 +237,8 @@ def _time_attributes(axis: TimeAxis) -> dict[str, str]:
     }
 
 
-def _attributes(field: str) -> dict[str, Any]:
+def cf_attributes(field: str) -> dict[str, Any]:
+    """Attributes of an array of ``field``: CF, and ECMWF's number and name."""
     spec = known_field(field)
     attributes: dict[str, Any] = {
         "standard_name": spec.standard_name,
@@ -207,15 +262,14 @@ def _root_attributes(config: Config) -> dict[str, Any]:
     }
 
 
-def _describe(config: Config, field: str) -> dict[str, Any]:
-    axis, grid = TimeAxis.of(config.data), Grid.from_config(config.data.grid)
+def _describe(layout: ArrayLayout) -> dict[str, Any]:
     return {
-        "field": field,
-        "levels": list(config.store_levels(field)),
-        "shape": [axis.size, len(config.store_levels(field)), *grid.shape],
-        "chunk": list(chunk_shape(config, field)),
-        "shard": list(shard_shape(config, field)),
-        "origin": str(axis.origin),
-        "time_step": axis.step,
+        "name": layout.name,
+        "levels": list(layout.levels),
+        "shape": list(layout.shape),
+        "chunk": list(layout.chunk),
+        "shard": list(layout.shard),
+        "origin": str(layout.axis.origin),
+        "time_step": layout.axis.step,
         "code_version": __version__,
     }

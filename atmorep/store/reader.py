@@ -1,16 +1,20 @@
-"""Reading a field from the store by index: what training and evaluation draw from."""
+"""Reading from a store by index: what training and evaluation draw from."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atmorep.artefacts import read_json
 from atmorep.config import Config
-from atmorep.grids import Grid
 from atmorep.paths import Paths
 from atmorep.store.arrays import open_array, read
-from atmorep.timeaxis import TimeAxis, data_spans
+from atmorep.store.layout import ArrayLayout, field_layout
+from atmorep.timeaxis import Span, data_spans
 
 CACHE_BYTES = 256 * 2**20
 """Decoded inner chunks kept by default."""
@@ -20,38 +24,42 @@ _LARGEST_SHARE = 8
 chunks then costs more than it saves (a fifth of the rate, measured on a global 0.25 degree field)."""
 
 
-class FieldReader:
-    """One field of the store, at the levels the model uses.
+class ArrayReader:
+    """An array of a store, at some of its levels.
 
     Attributes:
-        axis: time axis of the configuration; ``start`` of a reading counts on it.
+        axis: time axis; ``start`` of a reading counts on it.
         grid: horizontal grid.
-        levels: levels read, in order; ``(0,)`` for a surface field.
+        levels: levels read, in order.
     """
 
-    def __init__(self, config: Config, field: str, cache_bytes: int = CACHE_BYTES) -> None:
-        """Open the array of ``field``.
+    def __init__(
+        self,
+        layout: ArrayLayout,
+        parts: Mapping[Span, Path],
+        levels: tuple[int, ...] | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """Open the array.
 
         Args:
-            config: the experiment.
-            field: ERA5 short name.
-            cache_bytes: decoded inner chunks are kept up to this size; none are if the field is so
+            layout: the array.
+            parts: manifest of the shards of each span.
+            levels: levels wanted; all by default.
+            cache_bytes: decoded inner chunks are kept up to this size; none are if the array is so
                 much larger that they would hardly be met again.
 
         Raises:
             IntegrityError: if the store has no such array.
         """
-        self.axis = TimeAxis.of(config.data)
-        self.grid = Grid.from_config(config.data.grid)
-        self.levels = config.model_levels(field)
-        self._config, self._field = config, field
-        stored = config.store_levels(field)
-        whole = 4 * self.axis.size * len(stored) * self.grid.shape[0] * self.grid.shape[1]
-        kept = cache_bytes if whole <= _LARGEST_SHARE * cache_bytes else 0
-        array = open_array(Paths(config).store, field, cache_bytes=kept)
-        places = [stored.index(level) for level in self.levels]
+        self.axis, self.grid = layout.axis, layout.grid
+        self.levels = layout.levels if levels is None else levels
+        self._name, self._parts = layout.name, parts
+        kept = cache_bytes if 4 * math.prod(layout.shape) <= _LARGEST_SHARE * cache_bytes else 0
+        array = open_array(layout.store, layout.name, cache_bytes=kept)
+        places = [layout.levels.index(level) for level in self.levels]
         # Selecting levels by a list is slower than taking them as they are.
-        self._array = array if self.levels == stored else array[:, places]
+        self._array = array if self.levels == layout.levels else array[:, places]
 
     def read(
         self, start: int, steps: int, row: int, rows: int, column: int, columns: int
@@ -79,7 +87,7 @@ class FieldReader:
         if not inside or first < 0 or first + columns - wrapped > width or columns > width:
             raise IndexError(
                 f"times {start} + {steps}, rows {row} + {rows}, columns {column} + {columns} are not within "
-                f"{self.axis.size} times and {height} x {width} points of {self._field}"
+                f"{self.axis.size} times and {height} x {width} points of {self._name}"
             )
         window = self._array[start : start + steps, :, row : row + rows]
         if not wrapped:
@@ -87,12 +95,24 @@ class FieldReader:
         return np.concatenate([read(window[..., first:]), read(window[..., :wrapped])], axis=3)
 
     def available(self) -> NDArray[np.bool_]:
-        """Return (axis.size,) True where the hour is in the store and not recorded as missing."""
+        """Return (axis.size,) True where the time is in the store and not recorded as missing."""
         there = np.zeros(self.axis.size, bool)
-        for span in data_spans(self._config.data):
-            part = Paths(self._config).part(self._field, span)
+        for span, part in self._parts.items():
             if part.exists():
                 there[self.axis.index(span.hours(self.axis.step))] = True
                 missing = np.array(read_json(part)["missing"], "datetime64[h]")
                 there[self.axis.index(missing)] = False
         return there
+
+
+class FieldReader(ArrayReader):
+    """One ERA5 field of the store, at the levels the model uses; ``(0,)`` for a surface field."""
+
+    def __init__(self, config: Config, field: str, cache_bytes: int = CACHE_BYTES) -> None:
+        """Open the array of ``field``, an ERA5 short name; see :class:`ArrayReader`.
+
+        Raises:
+            IntegrityError: if the store has no such array.
+        """
+        parts = {span: Paths(config).part(field, span) for span in data_spans(config.data)}
+        super().__init__(field_layout(config, field), parts, config.model_levels(field), cache_bytes)

@@ -15,8 +15,8 @@ from atmorep.errors import IntegrityError
 from atmorep.paths import Paths
 from atmorep.sources.raw import RawFile, open_raw
 from atmorep.store.arrays import open_array, read
-from atmorep.store.layout import chunk_shape, shard_path
-from atmorep.timeaxis import Span, TimeAxis
+from atmorep.store.layout import field_layout
+from atmorep.timeaxis import Span
 
 
 def verify(config: Config, field: str, span: str) -> None:
@@ -58,7 +58,8 @@ class _Comparison:
 
     def __init__(self, config: Config, field: str, span: Span, manifest: dict[str, Any]) -> None:
         self._config, self._field, self._span, self._manifest = config, field, span, manifest
-        self._store, self._axis = Paths(config).store, TimeAxis.of(config.data)
+        self._layout = field_layout(config, field)
+        self._store, self._axis = self._layout.store, self._layout.axis
         self._times = span.hours(config.data.time_step)
         self._missing = set(np.array(manifest["missing"], "datetime64[h]"))
         self.error, self.tolerance, self.hours = 0.0, 0.0, 0
@@ -70,9 +71,7 @@ class _Comparison:
         """Compare the shards on disk with the manifest, by name, size and checksum."""
         there = np.array([t for t in self._times if t not in self._missing], "datetime64[h]")
         days = np.unique(self._axis.index(there) // self._axis.per_day)
-        expected = {
-            str(shard_path(self._config, self._field, int(day)).relative_to(self._store)) for day in days
-        }
+        expected = {str(self._layout.shard_path(int(day)).relative_to(self._store)) for day in days}
         listed = {shard["path"] for shard in self._manifest["shards"]}
         if expected != listed:
             odd = ", ".join(sorted(expected ^ listed)[:3])
@@ -92,7 +91,7 @@ class _Comparison:
         array = open_array(self._store, self._field)
         levels = self._config.store_levels(self._field)
         files = [open_raw(self._config, self._field, level, self._span) for level in levels]
-        first, block = int(self._axis.index(self._times[0])), chunk_shape(self._config, self._field)[0]
+        first, block = int(self._axis.index(self._times[0])), self._layout.chunk[0]
         for start in range(first, first + self._times.size, block):
             stored = read(array[start : start + block])
             for time, state in zip(self._axis.times(start, start + block), stored, strict=True):

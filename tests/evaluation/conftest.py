@@ -14,7 +14,7 @@ from atmorep.config import Config, parse
 from atmorep.grids import Grid
 from atmorep.paths import Paths
 from atmorep.store.arrays import open_array
-from atmorep.store.layout import create
+from atmorep.store.layout import create, field_layout
 from atmorep.timeaxis import TimeAxis, data_spans
 
 from .known import SETTINGS, State, merged
@@ -27,7 +27,7 @@ def make_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
     def make(state: State, field: str = "2t", missing: tuple[str, ...] = (), **changes: Any) -> Config:
         config = parse(merged(SETTINGS, changes))
-        create(config, field)
+        create(field_layout(config, field))
         axis, grid = TimeAxis.of(config.data), Grid.from_config(config.data.grid)
         hours = np.arange(axis.size)[:, None, None, None] * axis.step
         levels = np.array(config.store_levels(field))[None, :, None, None]

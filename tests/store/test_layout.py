@@ -5,15 +5,15 @@ import xarray as xr
 
 from atmorep.config import Config
 from atmorep.paths import Paths
-from atmorep.store.layout import chunk_shape, create, shard_shape
+from atmorep.store.layout import create, field_layout
 
 from .conftest import build, shards
 
 
 def test_shard_is_a_day_padded_to_whole_chunks(experiment):
     config = experiment()
-    assert chunk_shape(config, "t") == (4, 2, 18, 36)
-    assert shard_shape(config, "t") == (4, 2, 36, 72)
+    assert field_layout(config, "t").chunk == (4, 2, 18, 36)
+    assert field_layout(config, "t").shard == (4, 2, 36, 72)
 
 
 def test_opens_in_xarray_with_cf_metadata(experiment):
@@ -38,7 +38,7 @@ def test_opens_in_xarray_with_cf_metadata(experiment):
 def test_repeating_changes_nothing(experiment):
     config = build(experiment())
     files = {p: p.read_bytes() for p in Paths(config).store_folder.rglob("*") if p.is_file()}
-    create(config, "t")
+    create(field_layout(config, "t"))
     assert {p: p.read_bytes() for p in Paths(config).store_folder.rglob("*") if p.is_file()} == files
 
 
@@ -48,26 +48,26 @@ def test_a_month_more_only_lengthens_the_time_axis(experiment):
     store = Paths(short).store
     assert Paths(long).store == store
     before = shards(store)
-    create(long, "t")
+    create(field_layout(long, "t"))
     assert shards(store) == before
     data = xr.open_zarr(store)  # fields that were not extended by name must fit all the same
     assert data.sizes["time"] == (31 + 29 + 31 + 30) * 4
     assert data["tp"].isel(time=slice((31 + 6) * 4, None)).isnull().all()
-    create(short, "t")
+    create(field_layout(short, "t"))
     assert xr.open_zarr(store).sizes["time"] == (31 + 29 + 31 + 30) * 4
 
 
 def test_a_crash_between_resizing_and_writing_times_is_mended(experiment):
     config = experiment()
-    create(config, "t")
+    create(field_layout(config, "t"))
     Paths(config).layout("t").unlink()  # it is written last
     (Paths(config).store / "time/c/0").unlink()
-    create(config, "t")
+    create(field_layout(config, "t"))
     assert xr.open_zarr(Paths(config).store)["time"].values[1] == np.datetime64("2020-01-01T06")
 
 
 def _create(config: Config, field: str) -> None:
-    create(config, field)
+    create(field_layout(config, field))
 
 
 def test_fields_laid_out_at_the_same_time_are_all_there(experiment):

@@ -72,5 +72,5 @@ def test_available_are_the_hours_converted_and_not_missing(experiment):
 
 
 def test_a_field_without_array_is_refused(experiment):
-    with pytest.raises(IntegrityError, match="atmorep layout"):
+    with pytest.raises(IntegrityError, match="convert it first"):
         FieldReader(experiment(), "t")
