@@ -38,8 +38,10 @@ class Command:
 
 
 COMMANDS = (
-    Command("check", "ask the source whether it can deliver", "sources.stage:check"),
+    Command("check", "ask the sources whether they can deliver", "targets.stage:check"),
     Command("download", "fetch raw files", "sources.stage:download", ("group", "span")),
+    Command("download-target", "fetch a target's files", "targets.stage:download", ("target", "span")),
+    Command("download-static", "fetch a static field's files", "targets.stage:download_static", ("static",)),
     Command("convert", "raw files to shards of the store", "store.convert:convert", ("field", "span")),
     Command("verify", "compare the store with the raw files", "store.verify:verify", ("field", "span")),
     Command("sums", "partial sums over training days", "store.statistics:partial", ("field", "span")),
@@ -83,6 +85,8 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, err
 _OPTIONS = {
     "field": "ERA5 short name",
     "span": "YYYY-MM, or YYYY-MM-DD_YYYY-MM-DD within a month; several are done one after the other",
+    "target": "name of a target",
+    "static": "name of a static field",
     "time": "valid time of a token, ISO 8601, UTC",
     "latitude": "degrees north",
     "longitude": "degrees east",

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from atmorep import manifest
 from atmorep.artefacts import write_text
 from atmorep.config import Config, Static, Target, TargetTask, identity
-from atmorep.config.target import SimulatedTarget
+from atmorep.config.target import DwdTarget, FilesTarget, SimulatedTarget
 from atmorep.timeaxis import Span, TimeAxis
 
 STORE_LAYOUT = 1
@@ -225,8 +225,13 @@ class Paths:
         grid = self.config.data.grid.model_dump(mode="json")
         return {"raw": self._target_raw_parts(name), "static": static, "cells": cells, "grid": grid}
 
+    def target_files(self, source: FilesTarget | DwdTarget | SimulatedTarget) -> Path:
+        """Folder of what a source delivers or unpacks; all targets that name the same source share it."""
+        simulation = self._raw_parts if isinstance(source, SimulatedTarget) else None
+        return self.root / "data/targets/files" / f"{source.kind}-{identity(_plain(source), simulation)}"
+
     def target_raw_folder(self, name: str) -> Path:
-        """Folder of the files of a target or static field as delivered."""
+        """Folder of the lists of files of a target or static field."""
         return self.root / "data/targets/raw" / f"{name}-{identity(self._target_raw_parts(name))}"
 
     def target_raw(self, name: str, span: Span | str) -> Path:
@@ -348,7 +353,9 @@ class Paths:
     def describe(self) -> None:
         """Write the readable configuration beside every hash; unchanged files are not touched."""
         resolved = self.config.model_dump(mode="json")
+        names = (*self.config.targets, *self.config.statics)
         texts = {
+            **{self.target_raw_folder(n) / "config.yaml": self._target_raw_parts(n) for n in names},
             self.resolved_config: resolved,
             self.raw_folder / "config.yaml": self._raw_parts,
             self.store_folder / "config.yaml": self._store_parts,
