@@ -24,7 +24,9 @@ _USELESS = (
     requests.exceptions.InvalidSchema,
     requests.TooManyRedirects,
 )
-_SAFE = "use an https address in 'url'"
+
+SAFE = "use an https address in 'url'"
+"""What to do about an address that is not encrypted."""
 
 
 class Absent(SourceError):
@@ -89,7 +91,7 @@ class Downloads:
             longest: size in bytes above which a file is refused.
         """
         self._name, self._timeout, self._longest = name, timeout_seconds, longest
-        self._session = Session(name, _SAFE)
+        self._session = Session(name, SAFE)
         # Bytes as they are: their number is what Content-Length says, and ranges count them.
         self._session.headers["Accept-Encoding"] = "identity"
         failures = (requests.RequestException, urllib3.exceptions.HTTPError, _Incomplete)
@@ -105,7 +107,7 @@ class Downloads:
             Absent: if the server has no such file.
             SourceError: if it refuses for good or fails too often, or the file is too large.
         """
-        require_secure(url, self._name, _SAFE)
+        require_secure(url, self._name, SAFE)
         target.parent.mkdir(parents=True, exist_ok=True)
         part = _Part(target)
         self._retry(lambda: self._go_on(url, part), lambda e: self._judge(e, url), f"{self._name}: {url}")
@@ -118,7 +120,7 @@ class Downloads:
             Absent: if the server has no such folder.
             SourceError: if there is no listing now.
         """
-        require_secure(url, self._name, _SAFE)
+        require_secure(url, self._name, SAFE)
         try:
             with self._get(url, {}) as response:
                 page = response.raw.read(_LONGEST_LISTING_BYTES, decode_content=False)

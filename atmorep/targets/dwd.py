@@ -9,8 +9,9 @@ from pathlib import Path
 from atmorep.config import Config
 from atmorep.config.target import DwdTarget
 from atmorep.errors import DataError, SourceError
+from atmorep.sources.http import require_secure
 from atmorep.targets.archive import Bounds, filled_once, stem, unpack
-from atmorep.targets.download import Absent, Downloads
+from atmorep.targets.download import SAFE, Absent, Downloads
 from atmorep.targets.dwd_layout import CONSTANT, PARAMETERS, Layout, Place, layout
 from atmorep.targets.source import wanted, with_day_before
 from atmorep.timeaxis import Span
@@ -40,6 +41,7 @@ class Dwd:
 
         A server that cannot be reached is only warned of: the download will try longer.
         """
+        require_secure(self._source.url, "dwd", SAFE)
         places = [self._place(span) for span in wanted(self._config, self._name)]
         for folder in dict.fromkeys(place.folder for place in places):
             try:

@@ -11,7 +11,6 @@ from typing import Protocol
 
 from atmorep.config import Config, Static, Target
 from atmorep.config.target import DwdTarget, FilesTarget, SimulatedTarget
-from atmorep.errors import SourceError
 from atmorep.timeaxis import Span, data_spans
 
 
@@ -42,11 +41,7 @@ class TargetSource(Protocol):
 
 
 def open_target_source(config: Config, name: str) -> TargetSource:
-    """Return the source of the files of a target or static field.
-
-    Raises:
-        SourceError: if there is no such target or static field.
-    """
+    """Return the source of the files of a target or static field."""
     return _opened(config, name, gridded(config, name).source)
 
 
@@ -58,16 +53,8 @@ def open_partner_source(config: Config, name: str) -> TargetSource | None:
 
 
 def gridded(config: Config, name: str) -> Target | Static:
-    """Return the target or static field of this name.
-
-    Raises:
-        SourceError: if there is none.
-    """
-    known: dict[str, Target | Static] = {**config.targets, **config.statics}
-    if name not in known:
-        there = ", ".join(known) or "none"
-        raise SourceError(f"'{name}' is not declared in targets or statics; there is {there}")
-    return known[name]
+    """Return the target or static field of this name."""
+    return config.targets[name] if name in config.targets else config.statics[name]
 
 
 def wanted(config: Config, name: str) -> list[Span | None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from atmorep.artefacts import crc32c, write_json
 from atmorep.config import Config, Target
-from atmorep.errors import DataError
+from atmorep.errors import DataError, SourceError
 from atmorep.paths import Paths
 from atmorep.sources import stage as sources
 from atmorep.targets.source import gridded, open_partner_source, open_target_source
@@ -49,6 +50,7 @@ def download(config: Config, target: str, span: str) -> None:
         DataError: if what was delivered is damaged.
     """
     days = Span.parse(span)
+    _declared("targets", target, config.targets)
     write_json(Paths(config).target_raw(target, days), _delivered(config, target, days))
 
 
@@ -59,7 +61,13 @@ def download_static(config: Config, static: str) -> None:
         SourceError: if there is no such static field, or it cannot be delivered.
         DataError: if what was delivered is damaged.
     """
+    _declared("statics", static, config.statics)
     write_json(Paths(config).static_raw(static), _delivered(config, static, None))
+
+
+def _declared(section: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise SourceError(f"'{name}' is not declared in {section}; there is {', '.join(known) or 'none'}")
 
 
 def _delivered(config: Config, name: str, span: Span | None) -> dict[str, Any]:

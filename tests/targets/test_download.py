@@ -6,10 +6,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from dwd_server import DwdServer
 
 from atmorep.errors import SourceError
 from atmorep.targets.download import Absent, Downloads
+
+from .dwd_server import DwdServer
 
 CONTENT = np.random.default_rng(1).bytes(300_001)
 OTHER = np.random.default_rng(2).bytes(300_001)

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from atmorep.config import load
+from atmorep.paths import Paths
 from atmorep.timeaxis import data_spans
 
 CDS_KEY = {"CDSAPI_URL": "https://cds.climate.copernicus.eu/api", "CDSAPI_KEY": "none"}
@@ -71,6 +72,27 @@ def test_a_level_the_source_lacks_is_refused(workflow, repository, shared):
     assert "era5-2mt-2019-03-uk.grib: no message of field t on model level 96" in done.stdout
     assert "the files hold 2t surface 0; correct fields or data.levels" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_files_of_targets_and_static_fields(workflow, repository):
+    values = yaml.safe_load((repository / "config/demo.yaml").read_text())
+    source = {"kind": "files", "folder": str(workflow.folder), "pattern": "t2m-{year}{month}.nc"}
+    targets = {"fine": {"source": source, "variable": "t2m", "units": "K", "field": "2t"}}
+    relief = {"source": {**source, "pattern": "relief.nc"}, "variable": "z", "units": "m"}
+    path = workflow.folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({**values, "targets": targets, "statics": {"relief": relief}}))
+    config = load(path)
+    spans = data_spans(config.data)
+    lists = [Paths(config).static_raw("relief"), *(Paths(config).target_raw("fine", s) for s in spans)]
+    arguments = ("--configfile", str(path), "--", *map(str, lists))
+    done = workflow.run("--dry-run", *arguments)
+    assert done.returncode
+    assert f"t2m-{spans[0].start:%Y%m}.nc: no such file (fine, {spans[0]})" in done.stdout
+    assert "Traceback" not in done.stdout
+    for name in ("relief.nc", *(f"t2m-{span.start:%Y%m}.nc" for span in spans)):
+        (workflow.folder / name).write_text("")
+    planned = workflow.planned(*arguments)
+    assert planned == {"download_target_fine": len(spans), "download_static_relief": 1}
 
 
 @pytest.mark.workflow

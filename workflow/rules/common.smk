@@ -10,6 +10,8 @@ from atmorep.config import parse as validated  # Snakemake has a parse() of its 
 from atmorep.errors import AtmoRepError, DataError
 from atmorep.paths import Paths
 from atmorep.sources import open_source
+from atmorep.targets.source import open_target_source
+from atmorep.targets.stage import check_one
 from atmorep.timeaxis import Span, data_spans, spans, training_spans
 
 
@@ -32,6 +34,19 @@ def check_source(source):
         logger.warning(str(error))
 
 
+def check_targets():
+    """Ask the sources of targets and static fields for what is not on disk yet, likewise."""
+    if not workflow.is_main_process:
+        return
+    for name in (*CONFIG.targets, *CONFIG.statics):
+        spans = SPANS if name in CONFIG.targets else []
+        raw = [PATHS.target_raw(name, span) for span in spans] or [
+            PATHS.static_raw(name)
+        ]
+        if not all(path.exists() for path in raw):
+            check_one(CONFIG, name)
+
+
 try:
     CONFIG = validated(config)
     SOURCE = open_source(CONFIG)
@@ -40,6 +55,7 @@ try:
     SPANS = data_spans(CONFIG.data)
     TRAINING_SPANS = training_spans(CONFIG.data)
     check_source(SOURCE)
+    check_targets()
 except AtmoRepError as error:
     raise WorkflowError(str(error)) from None
 
@@ -78,6 +94,14 @@ def state_before(wildcards):
     span = Span.parse(wildcards.span)
     before = SOURCE.previous(span) if SIMULATED else None
     return [] if before is None else SOURCE.state_path(before)
+
+
+def made_from(target):
+    """Raw files of the simulation that a simulated target is made from; nothing for other sources."""
+    if CONFIG.targets[target].source.kind != "simulated":
+        return []
+    source = open_target_source(CONFIG, target)
+    return lambda wildcards: source.raw(Span.parse(wildcards.span))
 
 
 def raw_of(wildcards):
