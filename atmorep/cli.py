@@ -49,6 +49,7 @@ COMMANDS = (
     Command("pretrain", "train one field's transformer", "training.pretrain:pretrain", ("field",)),
     Command("couple", "couple the fields and train them together", "training.couple:couple"),
     Command("evaluate", "score one field on the test days", "evaluation.stage:evaluate", ("field",)),
+    Command("baselines", "fit what a downstream task is compared with", "downstream.fitted:fit", ("task",)),
     Command("report", "collect the scores and write the report", "report.stage:report"),
     Command(
         "attention",
@@ -84,6 +85,7 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, err
 
 _OPTIONS = {
     "field": "ERA5 short name",
+    "task": "downstream task, a name in finetune",
     "span": "YYYY-MM, or YYYY-MM-DD_YYYY-MM-DD within a month; several are done one after the other",
     "target": "name of a target",
     "static": "name of a static field",

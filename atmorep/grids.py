@@ -60,6 +60,13 @@ class Grid:
             raise ConfigError(f"{box!r} holds no point of {self}; correct the region or data.grid")
         return rows, columns
 
+    def inside(self, box: Box) -> NDArray[np.bool_]:
+        """Return (rows, columns) True at the points within ``box``."""
+        rows, columns = self.part(box)
+        found = np.zeros(self.shape, bool)
+        found[rows, np.arange(columns.start, columns.stop) % self.shape[1]] = True
+        return found
+
     def _columns(self, box: Box, turn: float) -> slice:
         if not self.periodic:
             return self._between(box.west + turn - self.west, box.east + turn - self.west, self.shape[1])

@@ -234,6 +234,18 @@ class Config(Section):
         alike = [name for name in predicted if self.token_size(name) == self.token_size(predicted[0])]
         return task.fields or tuple(alike)
 
+    def target_task(self, name: str) -> TargetTask:
+        """Return the task ``name``, which predicts a target.
+
+        Raises:
+            ConfigError: if there is none of this name and kind.
+        """
+        task = self.finetune.get(name)
+        if not isinstance(task, TargetTask):
+            known = ", ".join(n for n, each in self.finetune.items() if isinstance(each, TargetTask))
+            raise ConfigError(f"finetune.{name}: there is no such task of kind target; use {known or 'none'}")
+        return task
+
     def masking_of(self, name: str) -> Masking:
         """What is hidden of field ``name`` in training."""
         return self.masking.of(name, self.fields[name].masking)

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from atmorep.config import Evaluation
+
 Array = NDArray[np.floating]
 
 LEVEL = 0.95
@@ -35,6 +37,13 @@ def resample_weights(size: int, block: int, samples: int, random: np.random.Gene
     times = ((starts + np.arange(block)) % size).reshape(samples, -1)[:, :size]
     counts = np.bincount((times + size * np.arange(samples)[:, None]).ravel(), minlength=samples * size)
     return counts.reshape(samples, size).astype(np.float64)
+
+
+def resamples(settings: Evaluation, size: int) -> NDArray[np.float64]:
+    """The resamples of an evaluation of ``size`` initial times; see :func:`resample_weights`."""
+    block = block_length(settings.bootstrap_block_days, settings.every_hours)
+    random = np.random.default_rng(settings.seed)
+    return resample_weights(size, block, settings.bootstrap_samples, random)
 
 
 def weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,5 +1,7 @@
 """What evaluation keeps: predictions, maps of one case a task, and the statistics per initial time.
 
+What a file is of is a :class:`Subject`, a field or the target of a downstream task.
+
 All files follow the CF conventions and open in xarray; times are encoded as whole hours.
 """
 
@@ -7,7 +9,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,8 @@ import zarr
 from numpy.typing import NDArray
 
 from atmorep import __version__
-from atmorep.evaluation.scoring import Evaluation, Piece
-from atmorep.evaluation.statistics import STATISTICS
+from atmorep.config import Config
+from atmorep.evaluation.scoring import Evaluation
 from atmorep.evaluation.tasks import Task
 from atmorep.fields import field as known_field
 from atmorep.paths import Paths
@@ -43,87 +46,121 @@ ATTRIBUTES = {
 }
 
 
-def _describe(evaluation: Evaluation, dataset: xr.Dataset, title: str) -> xr.Dataset:
-    """Give ``dataset`` global attributes, and its coordinates theirs (space: as in the store)."""
-    with xr.open_zarr(Paths(evaluation.config).store) as store:
-        known = {**{name: variable.attrs for name, variable in store.coords.items()}, **ATTRIBUTES}
-    vertical = known.get("level") if not known_field(evaluation.field).surface else known.get("surface")
-    for name, coordinate in dataset.coords.items():
-        coordinate.attrs = dict((vertical if name == "level" else known.get(str(name))) or {})
-    simulated = " (simulated atmosphere, not ERA5)" if evaluation.config.source.kind == "simulated" else ""
-    return dataset.assign_attrs(
-        Conventions="CF-1.11",
-        title=f"{title} of {known_field(evaluation.field).long_name.replace('_', ' ')}{simulated}",
-        source=f"AtmoRep {__version__}, {Paths(evaluation.config).scored(evaluation.field)}",
-    )
+@dataclass(frozen=True)
+class Subject:
+    """What the files of an evaluation are of.
+
+    Attributes:
+        config: the experiment.
+        field: ERA5 short name; gives name and unit.
+        model: bundle that predicts it.
+    """
+
+    config: Config
+    field: str
+    model: Path
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> Subject:
+        """A field."""
+        config, field = evaluation.config, evaluation.field
+        return cls(config, field, Paths(config).scored(field))
+
+    def describe(self, dataset: xr.Dataset, title: str) -> xr.Dataset:
+        """Give ``dataset`` global attributes, and its coordinates theirs (space: as in the store)."""
+        with xr.open_zarr(Paths(self.config).store) as store:
+            known = {**{name: variable.attrs for name, variable in store.coords.items()}, **ATTRIBUTES}
+        vertical = known.get("level") if not known_field(self.field).surface else known.get("surface")
+        for name, coordinate in dataset.coords.items():
+            found = (vertical if name == "level" else known.get(str(name))) or {}
+            coordinate.attrs = {**coordinate.attrs, **found}
+        simulated = " (simulated atmosphere, not ERA5)" if self.config.source.kind == "simulated" else ""
+        return dataset.assign_attrs(
+            Conventions="CF-1.11",
+            title=f"{title} of {known_field(self.field).long_name.replace('_', ' ')}{simulated}",
+            source=f"AtmoRep {__version__}, {self.model}",
+        )
+
+    def physical(self, what: str = "") -> dict[str, str]:
+        """Attributes of values of the field, or of ``what`` of it."""
+        spec = known_field(self.field)
+        name = spec.long_name.replace("_", " ")
+        if what:
+            return {"long_name": f"{what} of {name}", "units": spec.units}
+        return {"long_name": name, "standard_name": spec.standard_name, "units": spec.units}
 
 
-def _space(evaluation: Evaluation) -> dict[str, Any]:
+def space(evaluation: Evaluation) -> dict[str, Any]:
+    """Levels, latitudes and longitudes of a field."""
     grid = evaluation.reader.grid
     levels = list(evaluation.predictor.levels)
     return {"level": levels, "latitude": grid.latitude, "longitude": grid.longitude}
 
 
-def _time(initial: Hours, lead_hours: Sequence[int]) -> dict[str, Any]:
+def time(initial: Hours, lead_hours: Sequence[int]) -> dict[str, Any]:
+    """Initial times and lead times."""
     leads = np.array(lead_hours).astype("timedelta64[h]").astype("timedelta64[ns]")
     return {"init_time": initial.astype("datetime64[ns]"), "lead_time": leads}
-
-
-def _physical(field: str, what: str = "") -> dict[str, str]:
-    spec = known_field(field)
-    name = spec.long_name.replace("_", " ")
-    if what:
-        return {"long_name": f"{what} of {name}", "units": spec.units}
-    return {"long_name": name, "standard_name": spec.standard_name, "units": spec.units}
 
 
 class Predictions:
     """All members of one task as a Zarr store, written piece by piece, whole chunks at a time.
 
-    Dimensions: init_time, lead_time, number, level (not for surface fields), latitude, longitude. A chunk
-    holds as many initial times of the whole domain as fit into ``CHUNK_BYTES``, or one piece where not a
-    single one does.
+    Dimensions: init_time, lead_time, number, level (where there is one), latitude, longitude. A chunk holds
+    as many initial times of the whole domain as fit into ``CHUNK_BYTES``, or one piece where not a single
+    one does.
     """
 
-    def __init__(self, evaluation: Evaluation, task: Task, path: Path) -> None:
-        """Create the store ``path``."""
-        coordinates = {
-            **_time(evaluation.initial_times(task), task.lead_hours),
-            "number": np.arange(evaluation.predictor.tails),
-            **_space(evaluation),
-        }
-        self._surface = known_field(evaluation.field).surface
-        if self._surface:
-            del coordinates["level"]
+    def __init__(
+        self,
+        subject: Subject,
+        title: str,
+        coordinates: Mapping[str, Any],
+        piece: tuple[int, int],
+        path: Path,
+    ) -> None:
+        """Create the store ``path``.
+
+        Args:
+            subject: what is predicted.
+            title: of the file, before the field's name.
+            coordinates: of the dimensions, in their order.
+            piece: rows and columns of a piece.
+            path: folder to be.
+        """
         shape = tuple(len(values) for values in coordinates.values())
         together = CHUNK_BYTES // (4 * math.prod(shape[1:]))
-        tile = (evaluation.predictor.rows, evaluation.predictor.columns)
-        chunk = (min(together, shape[0]), *shape[1:]) if together else (1, *shape[1:-2], *tile)
+        chunk = (min(together, shape[0]), *shape[1:]) if together else (1, *shape[1:-2], *piece)
         empty = da.full(shape, np.nan, np.float32, chunks=chunk)
-        variable = (tuple(coordinates), empty, _physical(evaluation.field))
-        dataset = xr.Dataset({evaluation.field: variable}, coordinates)
-        encoding = {**ENCODING, evaluation.field: {"chunks": chunk, "_FillValue": np.float32(np.nan)}}
+        variable = (tuple(coordinates), empty, subject.physical())
+        dataset = xr.Dataset({subject.field: variable}, coordinates)
+        encoding = {**ENCODING, subject.field: {"chunks": chunk, "_FillValue": np.float32(np.nan)}}
         with warnings.catch_warnings():  # zarr-python 3 warns that v3 does not specify consolidation yet
             warnings.simplefilter("ignore")
-            described = _describe(evaluation, dataset, f"Predictions ({task.name})")
+            described = subject.describe(dataset, title)
             described.to_zarr(path, compute=False, encoding=encoding, zarr_format=3, consolidated=True)
-        self._array: Any = zarr.open_array(path / evaluation.field, mode="r+")
+        self._array: Any = zarr.open_array(path / subject.field, mode="r+")
         self._shape = shape
         self._chunk: NDArray[np.float32] = np.empty(chunk, np.float32)
         self._corner: tuple[int, int, int] | None = None
 
-    def write(self, piece: Piece) -> None:
-        """Add one piece; its scored steps are the lead times. Pieces come in the order of the chunks."""
-        members = piece.predictions["atmorep"].swapaxes(0, 1)  # lead, member, level, row, column
-        starts = (piece.initial, piece.tile.rows.start, piece.tile.columns.start)
+    def write(self, initial: int, rows: slice, columns: slice, members: NDArray[np.floating]) -> None:
+        """Add one piece; pieces come in the order of the chunks.
+
+        Args:
+            initial: number of the initial time.
+            rows: of the domain.
+            columns: of the domain.
+            members: (lead time, member, level where there is one, row, column).
+        """
+        starts = (initial, rows.start, columns.start)
         sizes = (self._chunk.shape[0], *self._chunk.shape[-2:])
         time, row, column = (start - start % size for start, size in zip(starts, sizes, strict=True))
         if self._corner != (time, row, column):
             self.flush()
             self._corner = (time, row, column)
-        rows = slice(starts[1] - row, piece.tile.rows.stop - row)
-        columns = slice(starts[2] - column, piece.tile.columns.stop - column)
-        self._chunk[starts[0] - time, ..., rows, columns] = members[:, :, 0] if self._surface else members
+        place = slice(rows.start - row, rows.stop - row), slice(columns.start - column, columns.stop - column)
+        self._chunk[initial - time, ..., *place] = members
 
     def flush(self) -> None:
         """Write what is held."""
@@ -151,9 +188,9 @@ def case(evaluation: Evaluation, task: Task, initial: int) -> xr.Dataset:
     Where a lead time is scored on several steps, the one at the initial time plus the lead is shown. The
     baseline is the first of the task's.
     """
-    space = _space(evaluation)
-    dims = ("lead_time", *space)
-    shape = (len(task.leads), *(len(values) for values in space.values()))
+    subject, where = Subject.of(evaluation), space(evaluation)
+    dims = ("lead_time", *where)
+    shape = (len(task.leads), *(len(values) for values in where.values()))
     maps = {
         name: np.full(shape, np.nan, np.float32) for name in ("target", "prediction", "spread", "baseline")
     }
@@ -174,14 +211,14 @@ def case(evaluation: Evaluation, task: Task, initial: int) -> xr.Dataset:
         "spread": "ensemble standard deviation of the prediction",
         "baseline": "baseline",
     }
-    variables = {k: (dims, v, _physical(evaluation.field, names[k])) for k, v in maps.items()}
+    variables = {k: (dims, v, subject.physical(names[k])) for k, v in maps.items()}
     flags = {"long_name": "1 where hidden from the model", "units": "1"}
-    time = _time(evaluation.initial_times(task)[initial], task.lead_hours)
-    coordinates = {**time, **space, "baseline_model": task.baselines[0]}
+    when = time(evaluation.initial_times(task)[initial], task.lead_hours)
+    coordinates = {**when, **where, "baseline_model": task.baselines[0]}
     return xr.Dataset({**variables, "hidden": (dims, hidden, flags)}, coordinates)
 
 
-def write_maps(evaluation: Evaluation, cases: dict[str, xr.Dataset], path: Path) -> None:
+def write_maps(subject: Subject, cases: dict[str, xr.Dataset], path: Path) -> None:
     """Write the cases of all tasks as one NetCDF file (task, lead_time, level, latitude, longitude)."""
     lazy = [maps.chunk({"lead_time": 1, "level": 1}) for maps in cases.values()]
     dataset = _join(lazy, list(cases), ["init_time", "baseline_model"])
@@ -190,18 +227,27 @@ def write_maps(evaluation: Evaluation, cases: dict[str, xr.Dataset], path: Path)
         str(name): {"zlib": True, "complevel": 1} for name in dataset.data_vars
     }
     packed["hidden"] |= {"dtype": "int8", "_FillValue": np.int8(-1)}
-    _write(_describe(evaluation, dataset, "One case of median error a task"), path, packed)
+    write(subject.describe(dataset, "One case of median error a task"), path, packed)
 
 
-def write_statistics(evaluation: Evaluation, means: dict[str, xr.Dataset], path: Path) -> None:
-    """Write the statistics of all tasks as one NetCDF file; NaN where a task lacks an initial time."""
+def write_statistics(
+    subject: Subject, means: dict[str, xr.Dataset], described: Mapping[str, tuple[str, int]], path: Path
+) -> None:
+    """Write the statistics of all tasks as one NetCDF file; NaN where a task lacks an initial time.
+
+    Args:
+        subject: what is predicted.
+        means: of each task.
+        described: what each statistic is, and the power of the field's unit that it is in.
+        path: file to be.
+    """
     dataset = _join(list(means.values()), list(means), [])
-    units = known_field(evaluation.field).units
-    for name, statistic in STATISTICS.items():
-        attributes = {"long_name": f"area mean of the {statistic.long_name}"}
-        dataset[name].attrs = {**attributes, "units": units if statistic.power == 1 else f"({units})**2"}
+    units = known_field(subject.field).units
+    powers = {0: "1", 1: units, 2: f"({units})**2"}
+    for name, (long_name, power) in described.items():
+        dataset[name].attrs = {"long_name": f"area mean of the {long_name}", "units": powers[power]}
     dataset["weight"].attrs = {"long_name": "sum of the area weights of the scored points", "units": "1"}
-    _write(_describe(evaluation, dataset, "Scores per initial time"), path, {})
+    write(subject.describe(dataset, "Scores per initial time"), path, {})
 
 
 def _join(datasets: list[xr.Dataset], tasks: list[str], differing: list[str]) -> xr.Dataset:
@@ -210,5 +256,7 @@ def _join(datasets: list[xr.Dataset], tasks: list[str], differing: list[str]) ->
     return joined.assign_coords(task=tasks)
 
 
-def _write(dataset: xr.Dataset, path: Path, packed: dict[str, dict[str, Any]]) -> None:
-    dataset.to_netcdf(path, engine="netcdf4", encoding={**ENCODING, **packed})
+def write(dataset: xr.Dataset, path: Path, packed: dict[str, dict[str, Any]]) -> None:
+    """Write a NetCDF file; ``packed`` is the encoding of its variables."""
+    times = {name: encoding for name, encoding in ENCODING.items() if name in dataset.coords}
+    dataset.to_netcdf(path, engine="netcdf4", encoding={**times, **packed})

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
 from atmorep.evaluation.statistics import Array, Means, Metric, Sample, Statistic, ratio
+from atmorep.fields import field as known_field
 from atmorep.grids import Grid
+from atmorep.transforms import inverse
 
 KM_PER_DEGREE = 111.195
 """Length of a degree of latitude on a sphere of 6371 km."""
@@ -139,6 +142,17 @@ class Patterns:
         found["histogram"] = self.histogram(sample.members[:, known], weights[known])
         return found
 
+    DESCRIBED: ClassVar[dict[str, tuple[str, int]]] = {
+        **{f"power_of_{k}": (f"variance by wavelength of the {k}", 2) for k in ("target", "members", "mean")},
+        **{
+            f"gradient_of_{k}": (f"squared gradient per km**2 of the {k}", 2)
+            for k in ("target", "members", "mean")
+        },
+        **{f"variance_of_{k}": (f"variance in space of the {k}", 2) for k in ("target", "members", "mean")},
+        "histogram": ("share of the members' values in classes", 0),
+    }
+    """What each statistic is, and the power of the field's unit that it is in."""
+
     def metrics(self) -> Iterator[tuple[str, Metric]]:
         """Ratios of prediction to target, and quantiles, by name: ``power_ratio@35km``, ``quantile@0.5``."""
         for of, prefix in (("members", ""), ("mean", "mean_")):
@@ -175,3 +189,18 @@ def quantile(means: Means, members: int, share: float, edges: NDArray[np.float64
     part = np.clip(ratio(share * above[..., -1] - low, high - low), 0, 1)
     value: Array = edges[place] + part * (edges[place + 1] - edges[place])
     return value
+
+
+def classes(field: str, mean: float, std: float, count: int = 512) -> NDArray[np.float64]:
+    """Edges (count + 1,) in physical units of classes that are of equal width in transformed values.
+
+    They reach eight standard deviations about the mean, or from the floor of the field upward; the first
+    class then holds hardly more than the floor itself.
+    """
+    floor = known_field(field).floor
+    even = np.linspace(mean - 8 * std, mean + 8 * std, count + 1).astype(np.float32)
+    edges = inverse(field, even).astype(np.float64)
+    if floor is None or edges[0] > floor:
+        return edges
+    above = edges[edges > floor]
+    return np.concatenate([[floor, floor + 1e-3 * (above[0] - floor)], above])

@@ -15,10 +15,12 @@ from atmorep.artefacts import written_aside
 from atmorep.config import Config
 from atmorep.errors import DataError
 from atmorep.evaluation import climatology, output
-from atmorep.evaluation.bootstrap import block_length, resample_weights
+from atmorep.evaluation.bootstrap import resamples
 from atmorep.evaluation.metrics import table
 from atmorep.evaluation.scoring import Evaluation, Piece, Scores
+from atmorep.evaluation.statistics import STATISTICS
 from atmorep.evaluation.tasks import Task, tasks
+from atmorep.fields import field as known_field
 from atmorep.inference.predictor import Predictor
 from atmorep.paths import Paths
 from atmorep.store.reader import FieldReader
@@ -72,8 +74,10 @@ def _score(evaluation: Evaluation, folder: Path) -> None:
         count = len(evaluation.starts)
         print(f"{evaluation.field} {task.name}: {count} initial times, {seconds:.1f} s", flush=True)
     pd.concat(tables).to_csv(folder / "metrics.csv", index=False, float_format="%.8g")
-    output.write_statistics(evaluation, means, folder / "statistics.nc")
-    output.write_maps(evaluation, cases, folder / "maps.nc")
+    subject = output.Subject.of(evaluation)
+    described = {name: (statistic.long_name, statistic.power) for name, statistic in STATISTICS.items()}
+    output.write_statistics(subject, means, described, folder / "statistics.nc")
+    output.write_maps(subject, cases, folder / "maps.nc")
 
 
 def _task(evaluation: Evaluation, task: Task, folder: Path) -> xr.Dataset:
@@ -92,21 +96,28 @@ def _kept(evaluation: Evaluation, task: Task, folder: Path) -> Iterator[Piece]:
     if not task.saved:
         yield from pieces
         return
-    predictions = output.Predictions(evaluation, task, folder / "predictions" / f"{task.name}.zarr")
+    coordinates = {
+        **output.time(evaluation.initial_times(task), task.lead_hours),
+        "number": np.arange(evaluation.predictor.tails),
+        **output.space(evaluation),
+    }
+    surface = known_field(evaluation.field).surface
+    if surface:
+        del coordinates["level"]
+    tile = (evaluation.predictor.rows, evaluation.predictor.columns)
+    path = folder / "predictions" / f"{task.name}.zarr"
+    title = f"Predictions ({task.name})"
+    predictions = output.Predictions(output.Subject.of(evaluation), title, coordinates, tile, path)
     for piece in pieces:
-        predictions.write(piece)
+        members = piece.predictions["atmorep"].swapaxes(0, 1)  # lead, member, level, row, column
+        members = members[:, :, 0] if surface else members
+        predictions.write(piece.initial, piece.tile.rows, piece.tile.columns, members)
         yield piece
     predictions.flush()
 
 
 def _table(evaluation: Evaluation, task: Task, means: xr.Dataset) -> pd.DataFrame:
     """Metrics with intervals from blocks of consecutive initial times."""
-    settings = evaluation.config.evaluation
-    weights = resample_weights(
-        len(evaluation.starts),
-        block_length(settings.bootstrap_block_days, settings.every_hours),
-        settings.bootstrap_samples,
-        np.random.default_rng(settings.seed),
-    )
+    weights = resamples(evaluation.config.evaluation, len(evaluation.starts))
     members = {name: model.tails for name, model in evaluation.models.items()}
     return table(task.name, evaluation.field, means, members, weights)

@@ -38,14 +38,7 @@ def regions(grid: Grid, holdout: Box | None) -> dict[str, NDArray[np.float64]]:
     domain = np.broadcast_to(grid.weights, grid.shape)
     if holdout is None:
         return {"domain": domain}
-    return {"domain": domain, "holdout": np.where(inside(grid, holdout), domain, 0)}
-
-
-def inside(grid: Grid, box: Box) -> NDArray[np.bool_]:
-    """Cells (row, column) of which the centre lies in ``box``."""
-    rows = (box.south <= grid.latitude) & (grid.latitude <= box.north)
-    columns = (grid.longitude - box.west) % 360 <= box.east - box.west
-    return rows[:, None] & columns
+    return {"domain": domain, "holdout": np.where(grid.inside(holdout), domain, 0)}
 
 
 @dataclass(frozen=True)
@@ -67,6 +60,12 @@ class Scored:
         """Statistics of cells by name."""
         scores = self.task.scores
         return {**ERRORS, **MOMENTS, **dict(categorical.statistics(scores.thresholds, scores.scales))}
+
+    @property
+    def described(self) -> dict[str, tuple[str, int]]:
+        """What each statistic is, and the power of the field's unit that it is in."""
+        own = {name: (statistic.long_name, statistic.power) for name, statistic in self.statistics.items()}
+        return {**own, **self.patterns.DESCRIBED, "by_hour": ("ensemble mean by hour of the day", 1)}
 
     def metrics(self, hours: Array) -> dict[str, Metric]:
         """Metrics by name; the diurnal cycle of ``hours``, where there are several."""
@@ -139,7 +138,8 @@ class StateScores:
         value = np.asarray(value)
         if statistic not in self._means:
             self._means[statistic] = np.full((*self._shape, *value.shape), np.nan)
-        self._means[statistic][place][tuple(slice(size) for size in value.shape)] = value
+        own: tuple[slice, ...] = tuple(slice(size) for size in value.shape)
+        self._means[statistic][place + own] = value
 
     def means(self, times: Hours) -> xr.Dataset:
         """Return the area means of all statistics per time, at lead time 0 and level 0."""
