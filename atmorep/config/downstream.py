@@ -23,7 +23,7 @@ def check_tasks(config: Config) -> None:
         _check_target(config, f"targets.{name}", target)
     for name, static in config.statics.items():
         if isinstance(static.source, SimulatedTarget):
-            _check_simulated(config, f"statics.{name}")
+            _check_simulated(config, f"statics.{name}", static.source)
     for name, task in config.finetune.items():
         if name in config.fields:
             raise ValueError(f"finetune.{name}: is the name of a field; tasks need another")
@@ -43,12 +43,21 @@ def _check_target(config: Config, key: str, target: Target) -> None:
     if spec.accumulated and target.time.kind == "instant":
         raise ValueError(f"{key}.time.kind: {spec.name} is accumulated; set it to sum or mean")
     if isinstance(target.source, SimulatedTarget):
-        _check_simulated(config, key)
+        _check_simulated(config, key, target.source)
 
 
-def _check_simulated(config: Config, key: str) -> None:
+def _check_simulated(config: Config, key: str, source: SimulatedTarget) -> None:
     if config.source.kind != "simulated":
         raise ValueError(f"{key}.source.kind: simulated needs source.kind = simulated")
+    if (source.product == "relief") != key.startswith("statics."):
+        raise ValueError(f"{key}.source.product: relief is for statics, temperature and radar for targets")
+    if lacking := [name for name in source.reads if name not in config.fields]:
+        raise ValueError(
+            f"{key}.source.product: {source.product} is made from {', '.join(source.reads)}; add "
+            f"{', '.join(lacking)} to fields"
+        )
+    if source.product == "radar" and config.data.time_step != 1:
+        raise ValueError(f"{key}.source.product: radar is made hour by hour; set data.time_step to 1")
 
 
 def _check_target_task(config: Config, key: str, task: TargetTask) -> None:

@@ -89,7 +89,13 @@ class SimulatedTarget(Section):
     """``temperature``: 2 m temperature on a rotated-pole grid, as GRIB. ``radar``: hourly rain on a
     polar-stereographic grid, as NetCDF. ``relief``: height of the surface on the former grid; static."""
     seed: int = Field(default=0, ge=0)
-    """Seed of relief and rain."""
+    """Seed of relief and noise; targets of one seed lie over one relief."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields of the simulation that it is made from, the upper-air ones of the lowest level."""
+        made_from = {"temperature": ("t", "u", "v"), "radar": ("tp", "u", "v"), "relief": ()}
+        return made_from[self.product]
 
 
 TargetSource = Annotated[FilesTarget | DwdTarget | SimulatedTarget, Field(discriminator="kind")]

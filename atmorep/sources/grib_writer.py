@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from atmorep.fields import Field
 from atmorep.fields import field as known_field
 from atmorep.grids import Grid
 
+Keys = Mapping[str, int | float | str]
 LevelType = Literal["model", "pressure", "surface"]
 
 BITS_PER_VALUE = 16
@@ -29,11 +30,63 @@ _TYPE_OF_LEVEL = {"model": "hybrid", "pressure": "isobaricInhPa"}
 _ERA5 = {"class": "ea", "type": "an", "stream": "oper", "expver": "0001"}
 
 
-class GribWriter:
-    """Writes one GRIB file with ERA5's keys; use it as a context manager.
+class MessageWriter:
+    """Writes one GRIB file, message by message; use it as a context manager.
 
     The file is written aside and renamed into place when the context ends without an error.
+
+    Attributes:
+        path: of the file.
     """
+
+    def __init__(self, path: Path) -> None:
+        """Prepare writing ``path``."""
+        self.path = path
+        self._templates: dict[Hashable, int] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            aside = stack.enter_context(written_aside(self.path))
+            self._file: BinaryIO = stack.enter_context(aside.open("wb"))
+            stack.callback(self._release)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def _release(self) -> None:
+        while self._templates:
+            eccodes.codes_release(self._templates.popitem()[1])
+
+    def _append(
+        self, key: Hashable, template: Callable[[], int], keys: Keys, values: NDArray[np.float64], where: str
+    ) -> None:
+        """Append a message: the template of ``key``, made where there is none yet, with ``keys`` set.
+
+        Raises:
+            DataError: if a value is not finite (ecCodes would pack it as garbage, silently).
+        """
+        if not np.isfinite(values).all():
+            raise DataError(f"{where}: a value to write is not finite; correct what computed it")
+        if key not in self._templates:
+            self._templates[key] = template()
+        handle = self._templates[key]
+        _set(handle, keys)
+        # A constant field leaves 0 behind, and ecCodes' default for the next one would be 24.
+        _set(handle, {"bitsPerValue": BITS_PER_VALUE})
+        eccodes.codes_set_values(handle, values.ravel())
+        self._file.write(eccodes.codes_get_message(handle))
+
+
+class GribWriter(MessageWriter):
+    """Writes one GRIB file with ERA5's keys."""
 
     def __init__(
         self,
@@ -52,29 +105,8 @@ class GribWriter:
                 levels (GRIB key ``pv``); left out if None. Edition 1 has room for 255 only, so
                 that ERA5's 137 levels come as edition 2.
         """
-        self._path, self._grid, self._edition, self._hybrid = path, grid, edition, hybrid
-        self._templates: dict[tuple[str, str, int], int] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            aside = stack.enter_context(written_aside(self._path))
-            self._file: BinaryIO = stack.enter_context(aside.open("wb"))
-            stack.callback(self._release)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
-    def _release(self) -> None:
-        while self._templates:
-            eccodes.codes_release(self._templates.popitem()[1])
+        super().__init__(path)
+        self._grid, self._edition, self._hybrid = grid, edition, hybrid
 
     def write(
         self, field: str, level_type: LevelType, level: int, valid_time: np.datetime64, values: ArrayLike
@@ -96,27 +128,20 @@ class GribWriter:
             ValueError: if ``values`` do not have the grid's shape.
         """
         packed = np.ascontiguousarray(values, np.float64)
-        where = f"{self._path} ({field}, {level_type} level {level}, {valid_time})"
+        where = f"{self.path} ({field}, {level_type} level {level}, {valid_time})"
         if packed.shape != self._grid.shape:
             raise ValueError(f"{where}: values of shape {packed.shape} are not on {self._grid}")
-        if not np.isfinite(packed).all():
-            raise DataError(f"{where}: a value to write is not finite; correct what computed it")
-        spec, key = known_field(field), (field, level_type, level)
-        if key not in self._templates:
-            self._templates[key] = self._template(spec, level_type, level)
-        handle = self._templates[key]
-        _set(handle, _times(spec, valid_time))
-        # A constant field leaves 0 behind, and ecCodes' default for the next one would be 24.
-        _set(handle, {"bitsPerValue": BITS_PER_VALUE})
-        eccodes.codes_set_values(handle, packed.ravel())
-        self._file.write(eccodes.codes_get_message(handle))
+        spec = known_field(field)
+
+        def template() -> int:
+            return self._template(spec, level_type, level)
+
+        self._append((field, level_type, level), template, _times(spec, valid_time), packed, where)
 
     def _template(self, field: Field, level_type: LevelType, level: int) -> int:
         sample = "sfc" if level_type == "surface" else "pl"
-        handle: int = eccodes.codes_grib_new_from_samples(f"regular_ll_{sample}_grib{self._edition}")
-        _set(handle, self._headers(field))
-        _set(handle, self._geometry())
-        _set(handle, {"paramId": field.param_id})
+        keys = self._headers(field) | self._geometry() | {"paramId": field.param_id}
+        handle = new_message(f"regular_ll_{sample}_grib{self._edition}", keys)
         if level_type != "surface":
             _set(handle, {"typeOfLevel": _TYPE_OF_LEVEL[level_type], "level": level})
         if level_type == "model" and self._hybrid is not None:
@@ -158,15 +183,27 @@ class GribWriter:
         }
 
 
+def new_message(sample: str, keys: Keys) -> int:
+    """Return the handle of a message: one of ecCodes' samples with ``keys`` set, in their order."""
+    handle: int = eccodes.codes_grib_new_from_samples(sample)
+    _set(handle, keys)
+    return handle
+
+
+def dated(time: np.datetime64) -> dict[str, int | str]:
+    """Return the keys of a state at ``time``, a full hour."""
+    moment = time.astype("datetime64[h]").item()
+    return {"dataDate": int(f"{moment:%Y%m%d}"), "dataTime": moment.hour * 100}
+
+
 def _times(field: Field, valid_time: np.datetime64) -> dict[str, int | str]:
     """Date, time and step; forecasts of ERA5 start at 06 and 18 UTC and have steps 1 to 12 here."""
     time = valid_time.astype("datetime64[h]")
     step = (int(time.astype(np.int64)) - 7) % 12 + 1 if field.accumulated else 0
-    base = (time - np.timedelta64(step, "h")).item()
-    keys: dict[str, int | str] = {"dataDate": int(f"{base:%Y%m%d}"), "dataTime": base.hour * 100}
+    keys = dated(time - np.timedelta64(step, "h"))
     return keys | ({"stepRange": f"{step - 1}-{step}"} if step else {})
 
 
-def _set(handle: int, keys: Mapping[str, int | float | str]) -> None:
+def _set(handle: int, keys: Keys) -> None:
     for key, value in keys.items():
         eccodes.codes_set(handle, key, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from dinosaur.hybrid_coordinates import HybridCoordinates
 from numpy.typing import NDArray
 
 from atmorep.config.data import Levels
@@ -11,6 +10,8 @@ from atmorep.config.data import Levels
 
 def half_levels() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Coefficients a (Pa) and b of ECMWF's 138 half levels, from the top (L137, as tabled by ECMWF)."""
+    from dinosaur.hybrid_coordinates import HybridCoordinates
+
     table = HybridCoordinates.ECMWF137()
     return table.a_boundaries * 100, table.b_boundaries
 
