@@ -7,6 +7,7 @@ from atmorep.config import parse
 from atmorep.paths import Paths
 
 FILES = {"kind": "files", "folder": "/data", "pattern": "t2m-{year}{month}.nc"}
+SIMULATED = {"kind": "simulated", "seed": 0}
 
 
 @pytest.fixture
@@ -46,6 +47,26 @@ def test_a_task_is_accepted(downstream):
         (
             {"targets__fine__source": {"kind": "dwd", "product": "cosmo_rea6"}},
             "parameter goes with product = cosmo_rea6",
+        ),
+        (
+            {
+                "source": {"kind": "simulated"},
+                "targets__fine__source": {**SIMULATED, "product": "temperature"},
+            },
+            "temperature is made from t, u, v; add u, v to fields",
+        ),
+        (
+            {"source": {"kind": "simulated"}, "targets__fine__source": {**SIMULATED, "product": "relief"}},
+            "relief is for statics",
+        ),
+        (
+            {
+                "source": {"kind": "simulated"},
+                "fields": {"tp": {}, "u": {}, "v": {}, "t": {}},
+                "data__time_step": 3,
+                "targets__fine__source": {**SIMULATED, "product": "radar"},
+            },
+            "radar is made hour by hour; set data.time_step to 1",
         ),
         ({"finetune__t": {"kind": "forecast", "hours": 3}}, "finetune.t: is the name of a field"),
         ({"finetune__ahead": {"kind": "forecast", "hours": 4}}, "must be a multiple of 3 h"),
