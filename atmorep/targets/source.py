@@ -76,6 +76,6 @@ def _opened(config: Config, name: str, source: FilesTarget | DwdTarget | Simulat
         from atmorep.targets.dwd import Dwd
 
         return Dwd(config, name, source)
-    from atmorep.targets.simulated import Simulated  # type: ignore[import-untyped]
+    from atmorep.targets.simulated import Simulated
 
     return Simulated(config, name)
