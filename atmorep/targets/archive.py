@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import glob
 import gzip
 import shutil
@@ -70,7 +71,7 @@ class _Header(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> Any:
         header = super().frombuf(buf, encoding, errors)
-        if header.type in _READ_WHOLE and header.size > _LONGEST_HEADER_BYTES:
+        if header.size < 0 or (header.type in _READ_WHOLE and header.size > _LONGEST_HEADER_BYTES):
             raise tarfile.ReadError(f"a header of {header.size} bytes")
         return header
 
@@ -202,9 +203,9 @@ def _members(stream: IO[bytes], folder: Path, budget: _Budget) -> list[Path]:
     with tarfile.open(fileobj=stream, mode="r:", tarinfo=_Header) as archive:
         for member in archive:
             budget.member()
+            target = _within(member, folder)
             if member.isdir():
                 continue
-            target = _within(member, folder)
             budget.size(member.size)
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as file:
@@ -217,9 +218,11 @@ def _within(member: tarfile.TarInfo, folder: Path) -> Path:
     """Return where below ``folder`` a member goes.
 
     Raises:
-        DataError: if it is no plain file, or would go elsewhere.
+        DataError: if it is neither a plain file nor a folder, or would go elsewhere.
     """
-    if not member.isreg():
+    if member.size < 0:
+        raise DataError(f"its member {member.name} has a size of {member.size} bytes")
+    if not (member.isreg() or member.isdir()):
         raise DataError(f"its member {member.name} is a link or a device, no file")
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:
@@ -238,9 +241,9 @@ def _damage_named() -> Iterator[None]:
         yield
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise DataError(f"holds the same path twice ({error.filename})") from None
-    except (EOFError, zlib.error, tarfile.TarError, ValueError) as error:
+    except (EOFError, zlib.error, tarfile.TarError, ValueError, RecursionError) as error:
         raise DataError(f"is cut short or damaged ({error})") from None
     except OSError as error:
-        if error.errno is not None:
+        if error.errno not in (None, errno.ENAMETOOLONG):
             raise
         raise DataError(f"is cut short or damaged ({error})") from None

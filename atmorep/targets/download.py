@@ -49,15 +49,15 @@ class _Part:
         """Bytes that are there."""
         return self.body.stat().st_size if self.body.exists() else 0
 
-    def version(self) -> dict[str, Any] | None:
-        """Return what :meth:`begin` was told, if bytes of that are there."""
+    def version(self, url: str) -> dict[str, Any] | None:
+        """Return what :meth:`begin` was told, if bytes of that are there, from ``url``."""
         if not self.size:
             return None
         try:
             state: dict[str, Any] = read_json(self._state)
         except IntegrityError:
             return None
-        return state
+        return state if state["url"] == url else None
 
     def begin(self, version: dict[str, Any]) -> None:
         """Forget what is there; what comes now is of ``version``."""
@@ -139,12 +139,11 @@ class Downloads:
 
     def _go_on(self, url: str, part: _Part) -> None:
         """Fetch the bytes that ``part`` lacks."""
-        version = part.version()
-        known = version is not None and version["url"] == url
-        if version is not None and known and version["size"] == part.size:
+        version = part.version(url)
+        if version is not None and version["size"] == part.size:
             return
         headers = {}
-        if version is not None and known and version["validator"]:
+        if version is not None and version["validator"]:
             headers = {"Range": f"bytes={part.size}-", "If-Range": version["validator"]}
         with self._get(url, headers) as response:
             size = self._size(response, url, part)
@@ -161,7 +160,7 @@ class Downloads:
             size = int(length) if length.isdecimal() else None
             part.begin({"url": url, "validator": _validator(response), "size": size})
             return size
-        version = part.version()
+        version = part.version(url)
         said = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
         if version is not None and said is not None:
             came = {"url": url, "validator": _validator(response), "size": int(said[2])}

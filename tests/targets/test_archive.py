@@ -7,7 +7,7 @@ import multiprocessing
 import tarfile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atmorep.errors import DataError
@@ -72,6 +72,7 @@ def test_stem(name, without):
     assert stem(name) == without
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3000), st.sampled_from([gzip.compress, bz2.compress]), st.data())
 def test_what_is_cut_anywhere_is_refused_and_nothing_is_made_up(tmp_path_factory, content, pack, data):
     folder = tmp_path_factory.mktemp("cut")
@@ -106,6 +107,7 @@ def test_a_flipped_bit_is_found_by_the_checksum(tmp_path, pack):
 
 HOSTILE = {
     "up": ("../x", b"x"),
+    "a folder up": (member("../x", tarfile.DIRTYPE), b""),
     "up within": ("a/../../x", b"x"),
     "absolute": ("/tmp/atmorep-x", b"x"),
     "symbolic link": (member("a", tarfile.SYMTYPE, "/etc/passwd"), b""),
@@ -180,6 +182,35 @@ def test_a_header_that_would_fill_the_memory(tmp_path):
     info.size = 10**12
     with pytest.raises(DataError, match="a header of 1000000000000 bytes"):
         unpacked(tmp_path, info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+
+
+def negative(header):
+    """A header whose size is minus 512, in base 256."""
+    raw = bytearray(header.tobuf(tarfile.GNU_FORMAT))
+    raw[124:136] = b"\xff" * 10 + b"\xfe\x00"
+    raw[148:156] = b"%06o\0 " % (sum(raw[:148]) + sum(raw[156:512]) + 8 * 32)
+    return bytes(raw)
+
+
+def sized(size):
+    info = tarfile.TarInfo("a")
+    info.pax_headers = {"size": size}
+    return info
+
+
+ODD = {
+    "size below zero": negative(tarfile.TarInfo("a")) + bytes(1024),
+    "size below zero of an extended header": negative(member("a", tarfile.XHDTYPE)) + bytes(1024),
+    "size below zero within one": tar((sized("-512"), b"")),
+    "headers of headers": member("a", tarfile.XHDTYPE).tobuf() * 5000,
+    "name too long": tar(("a" * 5000, b"x")),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_headers_of_no_sense(tmp_path, what):
+    with pytest.raises(DataError, match=r"month.tar.gz: .*; fetch it again"):
+        unpacked(tmp_path, ODD[what])
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>Not now</html>", b"GRIB"])
