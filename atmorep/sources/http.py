@@ -96,7 +96,7 @@ class Retry:
     remedy: str
 
     def __call__(self, call: Callable[[], T], judge: Callable[[Exception], str], where: str) -> T:
-        """Return ``call()``, tried again after failures that can pass.
+        """Return ``call()``, tried again after failures that can pass, later if the server asks for that.
 
         Args:
             call: what to do.
@@ -110,14 +110,21 @@ class Retry:
             try:
                 return call()
             except self.failures as error:
-                failure = judge(error)
+                failure, wait = judge(error), max(pause, _asked_for(error))
             if attempt == self.retries:
                 raise SourceError(
                     f"{where}: failed {attempt + 1} times, last with: {failure}; {self.remedy}"
                 ) from None
-            _LOG.warning("%s: %s; trying again in %g s", where, failure, pause)
-            time.sleep(pause)
+            _LOG.warning("%s: %s; trying again in %g s", where, failure, wait)
+            time.sleep(wait)
         raise AssertionError("unreachable: pauses never end")
+
+
+def _asked_for(error: Exception) -> float:
+    """Return the seconds that a server asked to wait for, at most the longest wait; 0 if it did not."""
+    response = getattr(error, "response", None)
+    asked = "" if response is None else response.headers.get("Retry-After", "")
+    return min(float(asked), _LONGEST_WAIT_SECONDS) if asked.isdecimal() else 0.0
 
 
 def one_line(error: Exception) -> str:

@@ -1,10 +1,10 @@
 """A loopback server with the layout of the open data of Deutscher Wetterdienst, as nginx serves it.
 
 Files have ETag and Last-Modified; Range is honoured if If-Range still holds. Faults are queued a path:
-an HTTP status; ``drop`` (the connection breaks in the middle), ``stall`` (it falls silent there), ``short``
-(it is closed in the middle, properly), ``less`` (Content-Length says half), ``encoded`` (Content-Encoding is
-said), ``weak`` (the ETag is weak), ``bare`` (no ETag, no Last-Modified), ``chunked`` (no length is said),
-``deaf`` (If-Range is ignored), or another address to be redirected to.
+an HTTP status, alone or with a Retry-After; ``drop`` (the connection breaks half-way), ``stall`` (it falls
+silent there), ``short`` (it is closed there, properly), ``less`` (Content-Length says half), ``encoded``
+(Content-Encoding is said), ``weak`` (the ETag is weak), ``bare`` (no ETag, no Last-Modified), ``chunked`` (no
+length is said), ``deaf`` (If-Range is ignored), or another address to be redirected to.
 """
 
 import hashlib
@@ -70,7 +70,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.site.requests.append((path, self.headers.get("Range")))
         fault = self.site.faults[path].popleft() if self.site.faults[path] else None
         content = self.site.files.get(path, self.site.listing(path))
-        if isinstance(fault, int) or content is None:
+        if isinstance(fault, tuple):
+            self.reply(fault[0], b"no", **{"Retry-After": fault[1]})
+        elif isinstance(fault, int) or content is None:
             self.reply(fault if isinstance(fault, int) else 404, b"no")
         elif fault and "://" in fault:
             self.reply(302, b"", Location=fault)

@@ -80,6 +80,14 @@ def test_waits_double(server, tmp_path, monkeypatch):
     assert waits == [4, 8, 16]
 
 
+def test_a_server_that_asks_for_patience_gets_it(server, tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr("atmorep.sources.http.time.sleep", waits.append)
+    faults(server, (429, "30"), (503, "1"), (503, "Wed, 21 Oct 2015 07:28:00 GMT"), (429, "9" * 9))
+    fetch(server, tmp_path, backoff=4, retries=4)
+    assert waits == [30, 8, 16, 600]
+
+
 @pytest.mark.parametrize("fault", ["drop", "stall", "short"])
 def test_a_broken_download_goes_on_where_it_broke(server, tmp_path, fault):
     faults(server, fault, 503, fault)
