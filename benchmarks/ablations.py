@@ -7,7 +7,9 @@ The store and the statistics of the configuration must be there (below the worki
     snakemake --profile profiles/local --omit-from pretrain
 
 All variants of a seed see the same samples, masks and validation samples, and start from the same seed. What
-is trained already is not trained again.
+is trained already is not trained again. Operations are those of training (forward, backward, optimiser), in
+matrix products and attention only. A variant has reached the reference when its validation RMSE, after an
+epoch, is at most the least that the reference ever had with the same seed.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -28,7 +31,9 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from atmorep import bundle
@@ -37,11 +42,12 @@ from atmorep.config.base import Section
 from atmorep.losses import loss_of
 from atmorep.paths import Paths
 from atmorep.sampling.batches import Batch
-from atmorep.training.data import validation_loader
+from atmorep.training.data import training_loader
+from atmorep.training.optimizers import build_optimizers
 from atmorep.training.pretrain import pretrain
 
-REPEATS = 7
-"""Steps that are timed of each variant."""
+BATCHES = 7
+"""Training steps of each variant that are counted and timed; with visible tokens only they differ."""
 
 
 class Group(Section):
@@ -55,6 +61,8 @@ class Group(Section):
     """Seeds of the trainings of each variant."""
     variants: dict[str, dict[str, Any]]
     """What each variant changes of the configuration, by name."""
+    score: Literal["loss", "rmse"] = "loss"
+    """What differences are of: losses of different terms do not compare, errors do."""
 
 
 class Plan(Section):
@@ -68,34 +76,38 @@ class Plan(Section):
     """Tables."""
 
 
-def trained(config: Config, field: str) -> pd.Series:
-    """Train, where that has not been done, and return the epoch of least validation loss."""
+def trained(config: Config, field: str) -> pd.DataFrame:
+    """Train, where that has not been done, and return the log, a row an epoch."""
     folder = Paths(config).model(field)
     if not folder.exists():
         with redirect_stdout(sys.stderr):
             pretrain(config, field)
-    log = pd.read_csv(folder / bundle.LOG)
-    return log.loc[log["val_loss"].idxmin()]
+    return pd.read_csv(folder / bundle.LOG)
 
 
 def cost(config: Config, field: str) -> dict[str, float]:
-    """Floating-point operations of predicting a sample, parameters, and CPU seconds of a training step."""
+    """Floating-point operations of training on a sample, parameters, and CPU seconds of a training step."""
     model = bundle.build(config, [field])
-    batch = next(iter(validation_loader(config, [field])))
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted, torch.no_grad():
-        model({field: batch[field].inputs})  # the other kernels of attention are not counted on a CPU
-    times = [_step(model, batch, config) for _ in range(REPEATS)]
+    optimizers = build_optimizers(model, config.training)
+    batches = list(islice(training_loader(config, [field]), BATCHES))
+    times = [_step(model, optimizers, batch, config) for batch in batches]
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
+        for batch in batches:  # the other kernels of attention are not counted on a CPU
+            _step(model, optimizers, batch, config)
     return {
-        "flops": counted.get_total_flops() / len(batch[field].source),
+        "flops": counted.get_total_flops() / sum(len(batch[field].source) for batch in batches),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "seconds": float(np.median(times)),
     }
 
 
-def _step(model: torch.nn.Module, batch: Batch, config: Config) -> float:
+def _step(model: nn.Module, optimizers: Sequence[Optimizer], batch: Batch, config: Config) -> float:
     start = time.process_time()
     members = model({name: part.inputs for name, part in batch.items()})
     loss_of(members, batch, config).total.backward()
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
     return time.process_time() - start
 
 
@@ -106,26 +118,50 @@ def measure(base: dict[str, Any], plan: Plan, group: Group) -> pd.DataFrame:
         for name, changes in group.variants.items():
             changed = merged(merged(base, plan.common), {**changes, "experiment": "ablations"})
             config = parse(merged(changed, {"training": {"seed": seed}}), name)
-            best = trained(config, plan.field)
+            log = trained(config, plan.field)
+            best = log.loc[log["val_loss"].idxmin()]
             print(f"{name}, seed {seed}: validation loss {best['val_loss']:.4f}", file=sys.stderr, flush=True)
-            losses = {"loss": best["val_loss"], "rmse": best["val_rmse"]}
-            rows.append({"variant": name, "seed": seed, **losses, **cost(config, plan.field)})
+            rows.append({"variant": name, "seed": seed, **cost(config, plan.field)})
+            rows[-1] |= {"loss": best["val_loss"], "rmse": best["val_rmse"]}
+            rows[-1] |= {"samples": config.training.samples_per_epoch, "epochs": list(log["val_rmse"])}
     return pd.DataFrame(rows)
 
 
-def table(found: pd.DataFrame, reference: str) -> Iterator[str]:
+def table(found: pd.DataFrame, reference: str, score: str) -> Iterator[str]:
     """Yield the lines of a Markdown table: means over seeds, differences seed by seed to the reference."""
-    yield "| | validation loss | difference | RMSE | MFLOP a sample | time of a step | parameters |"
-    yield "|---|---|---|---|---|---|---|"
-    losses = found.pivot(index="seed", columns="variant", values="loss")
-    means = found.groupby("variant", sort=False).mean()
+    yield (
+        f"| | validation loss | RMSE | difference ({'RMSE' if score == 'rmse' else score}) | MFLOP a sample "
+        "| TFLOP to reach the reference | time of a step | parameters |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
+    scores = found.pivot(index="seed", columns="variant", values=score)
+    spent = reached(found, reference)
+    means = found.groupby("variant", sort=False).mean(numeric_only=True)
     for name, row in means.iterrows():
-        relative = losses[name] / losses[reference] - 1
         slower = row["seconds"] / means.loc[reference, "seconds"]
         yield (
-            f"| {name} | {row['loss']:.4f} | {_difference(relative)} | {row['rmse']:.4f} | "
-            f"{row['flops'] / 1e6:.1f} | {slower:.2f} | {row['parameters']:,.0f} |"
+            f"| {name} | {row['loss']:.4f} | {row['rmse']:.4f} | "
+            f"{_difference(scores[name] / scores[reference] - 1)} | {row['flops'] / 1e6:.1f} | "
+            f"{_spent(spent[name], spent[reference])} | {slower:.2f} | {row['parameters']:,.0f} |"
         )
+
+
+def reached(found: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Operations until the RMSE is at most the reference's least, by seed and variant; NaN where never."""
+    goals = found[found["variant"] == reference].set_index("seed")["epochs"].map(min)
+    epochs = [
+        next((n for n, error in enumerate(row["epochs"], 1) if error <= goals[row["seed"]]), math.nan)
+        for _, row in found.iterrows()
+    ]
+    spent = found.assign(spent=np.array(epochs) * found["samples"] * found["flops"])
+    return spent.pivot(index="seed", columns="variant", values="spent")
+
+
+def _spent(spent: pd.Series, reference: pd.Series) -> str:
+    """Mean over seeds and, as a factor, how many times less than the reference."""
+    if spent.isna().any():
+        return "never" if spent.isna().all() else f"{spent.notna().sum()} of {len(spent)} seeds"
+    return f"{spent.mean() / 1e12:.3f} ({(reference / spent).mean():.1f} x less)"
 
 
 def _difference(relative: pd.Series) -> str:
@@ -149,7 +185,7 @@ def main() -> None:
         found = measure(base, plan, group)
         seeds = "one seed" if len(group.seeds) == 1 else f"mean of {len(group.seeds)} seeds"
         print(f"## {group.title}\n\n{seeds[0].upper()}{seeds[1:]}.\n")
-        print("\n".join(table(found, group.reference)), end="\n\n", flush=True)
+        print("\n".join(table(found, group.reference, group.score)), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":

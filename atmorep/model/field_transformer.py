@@ -129,7 +129,7 @@ class FieldTransformer(nn.Module):
             entering = self.class_token.join(entering, info)
         return Embedded(tokens, entering, order, guess)
 
-    def decode(self, start: Embedded, encoded: Sequence[Tokens], grid: torch.Size) -> Tensor:
+    def decode(self, start: Embedded, encoded: Sequence[Tokens], grid: TokenShape) -> Tensor:
         """Predict all tokens from the outputs of the encoder blocks.
 
         Args:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from atmorep.config.network import Network
-from atmorep.model.field_transformer import FieldShape, FieldTransformer
+from atmorep.model.field_transformer import Embedded, FieldShape, FieldTransformer
 from atmorep.model.inputs import Inputs
 
 
@@ -45,8 +45,20 @@ class Multiformer(nn.Module):
         Returns:
             Members (B, L, K, I, J, M, V) in normalised units, by field.
         """
-        transformers: dict[str, FieldTransformer] = dict(self.fields.items())  # type: ignore[arg-type]
-        embedded = {name: field.embed(inputs[name]) for name, field in transformers.items()}
+        embedded = {name: field.embed(inputs[name]) for name, field in self._transformers.items()}
+        return self.process(embedded, wanted or self.predicted)
+
+    def process(self, embedded: Mapping[str, Embedded], wanted: Sequence[str]) -> dict[str, Tensor]:
+        """Run the blocks and tails of all fields.
+
+        All shapes are known from those of the arguments; how many tokens enter the encoder may depend on the
+        masks, and is decided before.
+
+        Args:
+            embedded: tokens of each field of the model.
+            wanted: fields to predict.
+        """
+        transformers = self._transformers
         layers = [{name: start.entering for name, start in embedded.items()}]
         for number in range(self.blocks):
             before = layers[-1]
@@ -58,10 +70,14 @@ class Multiformer(nn.Module):
             )
         return {
             name: transformers[name].decode(
-                embedded[name], [layer[name] for layer in layers[1:]], inputs[name].blank.shape[1:]
+                embedded[name], [layer[name] for layer in layers[1:]], self.shapes[name].tokens
             )
-            for name in wanted or self.predicted
+            for name in wanted
         }
+
+    @property
+    def _transformers(self) -> dict[str, FieldTransformer]:
+        return dict(self.fields.items())  # type: ignore[arg-type]
 
     @property
     def predicted(self) -> tuple[str, ...]:

@@ -44,8 +44,8 @@ def test_every_variant_is_trained_with_every_seed_and_compared(
     rows = {line.split(" | ")[0]: line.split(" | ") for line in printed.splitlines() if line.count("|") > 3}
     assert printed.startswith("## Positional encoding\n\nMean of 2 seeds.\n")
     assert {"| published", "| rotary"} < set(rows)
-    assert rows["| published"][2] == "reference"
-    assert float(rows["| rotary"][4]) == pytest.approx(float(rows["| published"][4]), rel=0.01)
+    assert rows["| published"][3] == "reference"
+    assert rows["| rotary"][4] == rows["| published"][4]  # operations
     trained = [load(path) for path in (tmp_path / "models").glob("*/config.yaml")]
     assert {(c.network.position, c.training.seed) for c in trained} == {
         (position, seed) for position in ("published", "rotary") for seed in (0, 1)
@@ -54,22 +54,43 @@ def test_every_variant_is_trained_with_every_seed_and_compared(
     assert len(bundles) == 4
 
 
-def test_differences_are_taken_seed_by_seed(ablations):
-    """Seeds differ by far more than the variants here."""
-    losses = {"one": [1.0, 2.0, 4.0], "other": [0.9, 1.8, 3.6]}
-    found = pd.DataFrame(
+@pytest.fixture
+def found():
+    """Two variants whose seeds differ by far more than they do; the other takes half the operations."""
+    return pd.DataFrame(
         [
-            {"variant": name, "seed": seed, "loss": loss, "rmse": 1.0, **COST}
-            for name, values in losses.items()
-            for seed, loss in enumerate(values)
+            {"variant": name, "seed": seed, "loss": scale * loss, "rmse": scale * loss, "parameters": 10}
+            | {"flops": flops, "seconds": 0.1, "samples": 1000}
+            | {"epochs": [scale * loss * late for late in (2.0, 1.05, 1.0)]}
+            for name, scale, flops in (("one", 1.0, 2e9), ("other", 0.9, 1e9))
+            for seed, loss in enumerate([1.0, 2.0, 4.0])
         ]
     )
-    rows = list(ablations.table(found, "one"))
-    assert rows[2].startswith("| one | 2.3333 | reference |")
-    assert rows[3].startswith("| other | 2.1000 | -10.0 % ± 0.0 % |")
 
 
-COST = {"flops": 1e6, "parameters": 10, "seconds": 0.1}
+def test_differences_are_taken_seed_by_seed(ablations, found):
+    rows = [row.split(" | ") for row in ablations.table(found, "one", "loss")]
+    assert rows[2][:4] == ["| one", "2.3333", "2.3333", "reference"]
+    assert rows[3][:4] == ["| other", "2.1000", "2.1000", "-10.0 % ± 0.0 %"]
+
+
+def test_operations_are_those_until_the_error_is_the_least_of_the_reference(ablations, found):
+    """One reaches its own least after three epochs, the other after two: 0.9 x 1.05 < 1."""
+    spent = ablations.reached(found, "one")
+    assert spent["one"].tolist() == [3 * 1000 * 2e9] * 3
+    assert spent["other"].tolist() == [2 * 1000 * 1e9] * 3
+    assert list(ablations.table(found, "one", "rmse"))[3].split(" | ")[5] == "2.000 (3.0 x less)"
+    worse = found.assign(epochs=[[9.0] if name == "other" else [1.0] for name in found["variant"]])
+    assert list(ablations.table(worse, "one", "rmse"))[3].split(" | ")[5] == "never"
+
+
+def test_visible_tokens_only_take_fewer_operations(ablations, configure):
+    all_tokens, visible = (
+        ablations.cost(configure(network={"encoder_tokens": kind}, masking={"ratio_min": 0.8}), "t")
+        for kind in ("all", "visible")
+    )
+    assert visible["parameters"] == all_tokens["parameters"]
+    assert 0.4 < visible["flops"] / all_tokens["flops"] < 0.8
 
 
 def test_sections_are_changed_key_by_key(ablations):
