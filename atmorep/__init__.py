@@ -12,16 +12,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from atmorep.bundle import Bundle
+    from atmorep.downstream.bundle import TaskBundle
 
 __version__ = "0.1.0"
 
 
-def load(folder: str | Path) -> Bundle:
-    """Load a trained field from its bundle, anywhere: ``load(folder).model`` is a PyTorch module.
+def load(folder: str | Path) -> Bundle | TaskBundle:
+    """Load a trained model from its bundle, anywhere: ``load(folder).model`` is a PyTorch module.
 
     Raises:
         IntegrityError: if a file is missing, has been altered, or does not fit the others.
     """
-    from atmorep.bundle import load as load_bundle
+    from pathlib import Path
 
-    return load_bundle(folder)
+    from atmorep import bundle, manifest
+    from atmorep.downstream import bundle as task_bundle
+
+    return bundle.load(folder) if manifest.task(Path(folder)) is None else task_bundle.load(folder)

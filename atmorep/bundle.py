@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from atmorep import manifest
 from atmorep.artefacts import write_json, written_aside
@@ -46,7 +47,7 @@ def shape(config: Config, field: str, fields: Sequence[str]) -> FieldShape:
         config.token_size(field).shape,
         config.embed_dim(field),
         _heights(config, field),
-        config.fields[field].predicted or len(fields) == 1,
+        field in config.predicted(fields),
     )
 
 
@@ -59,6 +60,23 @@ def _heights(config: Config, name: str) -> tuple[float, ...]:
     return tuple((place + 0.5) / (below + 1) for place in places)
 
 
+@dataclass(frozen=True)
+class OfTask:
+    """What the bundle of a downstream task holds besides.
+
+    Attributes:
+        name: of the task.
+        files: what is copied, by name in the bundle.
+        texts: what is written, by name in the bundle.
+        purpose: what the model card says of it, a paragraph.
+    """
+
+    name: str
+    files: Mapping[str, Path]
+    texts: Mapping[str, str]
+    purpose: str
+
+
 def save(
     target: Path,
     config: Config,
@@ -68,6 +86,7 @@ def save(
     normalisation: Mapping[str, Path | None],
     origin: Mapping[str, Any] | None = None,
     licence: str = "Apache-2.0",
+    task: OfTask | None = None,
 ) -> None:
     """Write the bundle ``target`` at once.
 
@@ -80,19 +99,25 @@ def save(
             known.
         origin: where the weights came from before the training, where that is known.
         licence: of the weights.
+        task: what else there is, where the model is that of a downstream task.
     """
+    sources: dict[str, Path | None] = {f"{NORMALISATION}/{name}.nc": p for name, p in normalisation.items()}
+    sources |= {WEIGHTS: weights, LOG: log, **(task.files if task else {})}
+    copies = {name: path for name, path in sources.items() if path is not None}
+    fields, purpose = tuple(normalisation), task.purpose if task else ""
+    texts = {CONFIG: yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)}
+    texts |= task.texts if task else {}
     with written_aside(target) as aside:
-        (aside / NORMALISATION).mkdir(parents=True)
-        sources = {f"{NORMALISATION}/{name}.nc": path for name, path in normalisation.items()}
-        sources |= {WEIGHTS: weights, LOG: log}
-        copies = {name: path for name, path in sources.items() if path is not None}
+        for folder in {NORMALISATION, *(str(Path(name).parent) for name in copies)}:
+            (aside / folder).mkdir(parents=True, exist_ok=True)
         for name, path in copies.items():
             shutil.copyfile(path, aside / name)
-        (aside / CONFIG).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-        (aside / CARD).write_text(_card(config, tuple(normalisation), licence))
+        for name, text in {**texts, CARD: _card(config, fields, licence, purpose)}.items():
+            (aside / name).write_text(text)
         if origin is not None:
             write_json(aside / ORIGIN, dict(origin))
-        manifest.write(aside, tuple(normalisation), sorted({CONFIG, *copies} - {LOG}))
+        kept = sorted({*texts, *copies} - {LOG})
+        manifest.write(aside, fields, kept, task.name if task else None)
 
 
 @dataclass(frozen=True)
@@ -117,28 +142,43 @@ def load(folder: str | Path) -> Bundle:
     """Load the bundle ``folder``.
 
     Raises:
-        IntegrityError: if a file is missing, has been altered since, or does not fit the others.
+        IntegrityError: if a file is missing, has been altered since, or does not fit the others, or the model
+            is that of a downstream task.
     """
     folder = Path(folder)
     manifest.verify(folder)
-    fields = manifest.fields(folder)
-    config = load_config(folder / CONFIG)
+    if (task := manifest.task(folder)) is not None:
+        raise IntegrityError(f"{folder}: is of the downstream task {task}, not of fields alone")
+    fields, config = manifest.fields(folder), load_config(folder / CONFIG)
     model = build(config, fields)
+    load_weights(model, folder)
+    return Bundle(fields, config, model.eval(), load_normalisation(folder, config, fields))
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Give ``model`` the weights of the bundle ``folder``.
+
+    Raises:
+        IntegrityError: if they are not of the model.
+    """
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise IntegrityError(
             f"{folder / WEIGHTS}: is not of {CONFIG} beside it; train the model again ({error})"
         ) from None
-    normalisation = {
+
+
+def load_normalisation(folder: Path, config: Config, fields: Sequence[str]) -> dict[str, Normalisation]:
+    """Return the normalisation of those of ``fields`` that the bundle ``folder`` knows it of."""
+    return {
         name: Normalisation.load(folder / NORMALISATION / f"{name}.nc", config.model_levels(name))
         for name in fields
         if f"{NORMALISATION}/{name}.nc" in manifest.files(folder)
     }
-    return Bundle(fields, config, model.eval(), normalisation)
 
 
-def _card(config: Config, fields: Sequence[str], licence: str) -> str:
+def _card(config: Config, fields: Sequence[str], licence: str, purpose: str) -> str:
     data, grid, network, whole = config.data, config.data.grid, config.network, config.network.neighbourhood
     names = ", ".join(f"{known_field(name).long_name} ({name})" for name in fields)
     simulated = (
@@ -161,7 +201,7 @@ def _card(config: Config, fields: Sequence[str], licence: str) -> str:
 {"A transformer of one field" if len(fields) == 1 else "The coupled transformers of several fields"} after \
 Lessig et al. 2023 (arXiv 2308.13280), trained to predict hidden
 space-time tokens by an ensemble of {network.tails} tail networks.
-{simulated}
+{f"{chr(10)}{purpose}{chr(10)}" if purpose else ""}{simulated}
 | | |
 |---|---|
 {table}

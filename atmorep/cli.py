@@ -48,6 +48,7 @@ COMMANDS = (
     Command("statistics", "monthly mean and standard deviation", "store.statistics:merge", ("field",)),
     Command("pretrain", "train one field's transformer", "training.pretrain:pretrain", ("field",)),
     Command("couple", "couple the fields and train them together", "training.couple:couple"),
+    Command("finetune", "train a downstream task on", "downstream.finetune:finetune", ("task",)),
     Command("evaluate", "score one field on the test days", "evaluation.stage:evaluate", ("field",)),
     Command("baselines", "fit what a downstream task is compared with", "downstream.fitted:fit", ("task",)),
     Command("report", "collect the scores and write the report", "report.stage:report"),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atmorep.config import Config, Loss
+from atmorep.config import Loss
 from atmorep.sampling.batches import FieldBatch
 
 EPSILON = 1e-6
@@ -75,6 +75,25 @@ def crps_kernel(members: Tensor, target: Tensor, fairness: float) -> Tensor:
     return skill - pairs * spread
 
 
+LEAK = 0.05
+"""Slope of :func:`censored` below the floor."""
+
+
+def censored(members: Tensor, floor: float) -> Tensor:
+    """Let members below ``floor`` count as little below it: the floor, but for a twentieth of the distance.
+
+    For quantities like rain, most of which is none: a member may be as far below the floor as it likes, and
+    still has a gradient that brings it back where there is rain. Since the map is monotone, keeps the floor
+    where it is and no truth is below, it is another name of the members only: a score that is proper for
+    them is proper for what is censored, with the same optimum.
+
+    Args:
+        members: of any shape.
+        floor: smallest possible value, in the units of the members.
+    """
+    return torch.where(members < floor, floor + LEAK * (members - floor), members)
+
+
 TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse_ensemble": mse_ensemble,
     "statistical": statistical,
@@ -88,8 +107,8 @@ class Losses(NamedTuple):
     """The loss of a batch, and what it is made of.
 
     Attributes:
-        total: what is minimised; mean of the fields, each with its weight (scalar).
-        parts: means of each field's terms by name, without weights and gradients (scalars).
+        total: what is minimised; mean of what is scored, each field or task with its weight (scalar).
+        parts: means of each one's terms by name, without weights and gradients (scalars).
     """
 
     total: Tensor
@@ -97,7 +116,7 @@ class Losses(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """What of a field's batch is scored: n tokens.
+    """What of a batch is scored: n tokens of a field, or the cells that have a target as one.
 
     Attributes:
         members: (n, M, V) in single precision.
@@ -124,32 +143,37 @@ def scored(members: Tensor, batch: FieldBatch) -> Scored:
 def means(field: Scored, config: Loss) -> dict[str, Tensor]:
     """Return the mean of each term with a weight over all points (scalars, without their weights)."""
     weight = field.weight if config.points == "area" else torch.ones_like(field.weight)
-    return {name: (weight * TERMS[name](field.members, field.target)).mean() for name in config.terms}
+    return {name: _mean(weight * TERMS[name](field.members, field.target)) for name in config.terms}
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Mean; zero of nothing, which a part of a batch without a target has."""
+    return values.mean() if values.numel() else values.sum()
 
 
 def loss_of(
-    members: Mapping[str, Tensor],
-    batch: Mapping[str, FieldBatch],
-    config: Config,
+    found: Mapping[str, Scored],
+    weights: Mapping[str, float],
+    config: Loss,
     shares: Mapping[str, Tensor] | None = None,
 ) -> Losses:
-    """Return the loss of the predicted fields.
+    """Return the loss of all that is scored.
 
     Args:
-        members: (B, L, K, I, J, M, V) by field; fields without are not scored.
-        batch: by field.
-        config: sections ``loss`` and ``fields`` are used.
-        shares: of the selected tokens of each field that are in this part of a batch; what is returned is
-            then its part of the batch's loss. All where absent.
+        found: what is scored, by the name of its field or task.
+        weights: how much each counts, over the sum of all of ``found``.
+        config: terms and their weights.
+        shares: of the tokens or cells of each that are in this part of a batch; what is returned is then its
+            part of the batch's loss. All where absent.
     """
     parts = {}
-    for field in members:
-        terms = means(scored(members[field], batch[field]), config.loss)
+    for field in found:
+        terms = means(found[field], config)
         share = 1.0 if shares is None else shares[field].float()
         parts[field] = {name: share * term for name, term in terms.items()}
-    whole = sum(config.fields[field].weight for field in members)
+    whole = sum(weights[field] for field in found)
     weighted = [
-        config.fields[field].weight / whole * config.loss.terms[name] * part
+        weights[field] / whole * config.terms[name] * part
         for field, terms in parts.items()
         for name, part in terms.items()
     ]

@@ -15,16 +15,18 @@ FORMAT = 2
 """Version of the bundle's form; raised when a bundle of before cannot be read as it is."""
 
 
-def write(folder: Path, fields: Sequence[str], files: Sequence[str]) -> None:
+def write(folder: Path, fields: Sequence[str], files: Sequence[str], task: str | None = None) -> None:
     """Write the manifest of the bundle ``folder``.
 
     Args:
         folder: holds ``files`` already.
         fields: ERA5 short names of the fields of the model.
         files: names of what must not change, relative to ``folder``.
+        task: name of the downstream task that the model is of.
     """
     checksums = {name: sha256(folder / name) for name in files}
     manifest = {"format": FORMAT, "fields": list(fields), "code_version": __version__}
+    manifest |= {} if task is None else {"task": task}
     write_json(folder / MANIFEST, {**manifest, "sha256": checksums})
 
 
@@ -35,6 +37,16 @@ def fields(folder: Path) -> tuple[str, ...]:
         IntegrityError: if there is no manifest, or of another form.
     """
     return tuple(_read(folder)["fields"])
+
+
+def task(folder: Path) -> str | None:
+    """Return the downstream task that the bundle ``folder`` is of; None where it is of fields alone.
+
+    Raises:
+        IntegrityError: if there is no manifest, or of another form.
+    """
+    name: str | None = _read(folder).get("task")
+    return name
 
 
 def files(folder: Path) -> tuple[str, ...]:

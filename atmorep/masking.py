@@ -154,17 +154,20 @@ class Forecast:
 
     Attributes:
         beat: time steps that are whole tokens of every field, so that no field sees past another's end.
-        longest: the number of beats is drawn from 1 to this.
+        longest: the number of beats is drawn up to this.
         steps: time steps of the neighbourhood.
+        shortest: fewest beats drawn.
     """
 
     beat: int
     longest: int
     steps: int
+    shortest: int = 1
 
     def draw(self, rng: np.random.Generator) -> Span:
         """Draw where the forecast begins."""
-        return Span(self.steps - self.beat * int(rng.integers(1, self.longest + 1)), self.steps, self.steps)
+        beats = int(rng.integers(self.shortest, self.longest + 1))
+        return Span(self.steps - self.beat * beats, self.steps, self.steps)
 
 
 @dataclass(frozen=True)
@@ -270,11 +273,12 @@ def _scheme(config: Config, field: str, fields: tuple[str, ...]) -> Mixture:
     masking, (steps, *extent) = config.masking_of(field), config.network.neighbourhood.shape
     beat = config.beat(*fields)
     hours = masking.forecast_hours or steps * config.data.time_step // 2
-    longest = -(-hours // (beat * config.data.time_step))
+    span = beat * config.data.time_step
+    longest, shortest = -(-hours // span), -(-(masking.forecast_hours_min or 1) // span)
     ratios = masking.ratio_min, masking.ratio_max
     schemes: tuple[Scheme, ...] = (
         Masked(*ratios, Shares(masking.masked, masking.noised, masking.coarsened)),
-        Forecast(beat, longest, steps),
+        Forecast(beat, longest, steps, min(shortest, longest)),
         TemporalInterpolation(beat, steps),
         Spatial(*ratios, masking.patches, (extent[0], extent[1])),
     )

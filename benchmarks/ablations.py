@@ -42,9 +42,10 @@ from atmorep.config.base import Section
 from atmorep.losses import loss_of
 from atmorep.paths import Paths
 from atmorep.sampling.batches import Batch
-from atmorep.training.data import training_loader
+from atmorep.training.loaders import training_loader
 from atmorep.training.optimizers import build_optimizers
 from atmorep.training.pretrain import pretrain
+from atmorep.training.problem import MaskedTokens
 
 BATCHES = 7
 """Training steps of each variant that are counted and timed; with visible tokens only they differ."""
@@ -87,13 +88,13 @@ def trained(config: Config, field: str) -> pd.DataFrame:
 
 def cost(config: Config, field: str) -> dict[str, float]:
     """Floating-point operations of training on a sample, parameters, and CPU seconds of a training step."""
-    model = bundle.build(config, [field])
+    model, problem = bundle.build(config, [field]), MaskedTokens(config, [field])
     optimizers = build_optimizers(model, config.training)
-    batches = list(islice(training_loader(config, [field]), BATCHES))
-    times = [_step(model, optimizers, batch, config) for batch in batches]
+    batches = list(islice(training_loader(problem), BATCHES))
+    times = [_step(model, optimizers, batch, problem) for batch in batches]
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
         for batch in batches:  # the other kernels of attention are not counted on a CPU
-            _step(model, optimizers, batch, config)
+            _step(model, optimizers, batch, problem)
     return {
         "flops": counted.get_total_flops() / sum(len(batch[field].source) for batch in batches),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -101,10 +102,9 @@ def cost(config: Config, field: str) -> dict[str, float]:
     }
 
 
-def _step(model: nn.Module, optimizers: Sequence[Optimizer], batch: Batch, config: Config) -> float:
+def _step(model: nn.Module, optimizers: Sequence[Optimizer], batch: Batch, problem: MaskedTokens) -> float:
     start = time.process_time()
-    members = model({name: part.inputs for name, part in batch.items()})
-    loss_of(members, batch, config).total.backward()
+    loss_of(problem.score(model, batch), problem.weights, problem.config.loss).total.backward()
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad()

@@ -8,6 +8,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["PL_TRAINER_ACCELERATOR"] = "cpu"  # where trainings are exact to the last bit
 
 import pytest
+from downscaling import prepared_task, pretrained_task  # noqa: F401  (fixtures)
 from pipeline import configure, delivered  # noqa: F401  (fixtures)
 
 REPOSITORY = Path(__file__).resolve().parent.parent

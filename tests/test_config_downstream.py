@@ -71,6 +71,12 @@ def test_a_task_is_accepted(downstream):
         ({"finetune__t": {"kind": "forecast", "hours": 3}}, "finetune.t: is the name of a field"),
         ({"finetune__ahead": {"kind": "forecast", "hours": 4}}, "must be a multiple of 3 h"),
         ({"finetune__ahead": {"kind": "forecast", "hours": 36}}, "at most 33 h"),
+        ({"finetune__ahead": {"kind": "forecast", "hours": 3}}, "couple them, or have one"),
+        (
+            {"finetune__downscaling__holdout": {"north": 1, "south": 0.9, "west": 1, "east": 1.1}},
+            "finetune.downscaling.holdout: ",
+        ),
+        ({"finetune__downscaling__head": {"embed_dim": 24, "heads": 8}}, "embed_dim = 24 must give each of"),
     ],
 )
 def test_what_does_not_go_together(downstream, keys, words):

@@ -14,7 +14,9 @@ from torch.autograd import gradcheck
 
 from atmorep.config import Loss, parse
 from atmorep.losses import (
+    LEAK,
     TERMS,
+    censored,
     crps_gaussian,
     crps_kernel,
     loss_of,
@@ -185,6 +187,43 @@ def test_mse_ensemble_is_variance_and_squared_bias():
     assert torch.allclose(mse_ensemble(members, truth), expected)
 
 
+# -- censored members ------------------------------------------------------------------------------
+
+
+def rain(mean, size=4001):
+    """Of N(mean, 1), what is below zero counting as zero: its quantiles."""
+    levels = (np.arange(size) + 0.5) / size
+    return torch.from_numpy(np.maximum(norm.ppf(levels, mean), 0))
+
+
+@pytest.mark.parametrize("mean", [-0.8, 0.0, 1.0])
+def test_the_optimum_of_censored_members_is_that_of_the_censored_distribution(mean):
+    """Quantiles, those of no rain at the floor; its score is the one in closed form."""
+    truth = rain(mean)[:, None]
+    members = torch.linspace(-2, 2, 32, dtype=torch.float64)[:, None].requires_grad_()
+    optimizer = torch.optim.Adam([members], lr=0.02)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 400)
+    for _ in range(400):
+        optimizer.zero_grad()
+        crps_kernel(censored(members, 0.0).expand(len(truth), -1, -1), truth, 0.0).mean().backward()
+        optimizer.step()
+        schedule.step()
+    found = members.detach().clamp(min=0)
+    quantiles = np.maximum(norm.ppf((np.arange(32) + 0.5) / 32, mean), 0)
+    np.testing.assert_allclose(np.sort(found.numpy().ravel()), quantiles, atol=0.03)
+    score = crps_kernel(found.expand(len(truth), -1, -1), truth, 0.0).mean().item()
+    closed = scoringrules.crps_cnormal(truth.numpy().ravel(), mean, 1, lower=0, upper=np.inf).mean()
+    assert closed < score < closed + 0.002  # of 32 members rather than all: 1 / (12 M²) of the spread
+
+
+def test_a_member_below_the_floor_keeps_a_gradient_and_its_order():
+    members = torch.tensor([[-3.0], [-1.0], [0.5]], requires_grad=True)
+    found = censored(members, 0.0)
+    torch.testing.assert_close(found.detach().ravel(), torch.tensor([-3 * LEAK, -LEAK, 0.5]))
+    mse_ensemble(found, torch.tensor([2.0])).sum().backward()
+    assert (members.grad < 0).all()
+
+
 SETTINGS = {
     "experiment": "losses",
     "source": {"kind": "simulated"},
@@ -211,8 +250,14 @@ def field_batch(seed, volume=4):
     target = drawn(*TOKENS, volume, seed=seed).float()
     weight = torch.rand(TOKENS[0], 1, 1, TOKENS[3], 1, volume, generator=torch.Generator().manual_seed(seed))
     selected = drawn(*TOKENS, seed=seed + 1) > 0
-    batch = FieldBatch(target, target, torch.zeros(()), selected, selected, weight)
+    batch = FieldBatch(target, torch.zeros(()), selected, target, selected, weight)
     return drawn(*TOKENS, 5, volume, seed=seed + 2).float().requires_grad_(), batch
+
+
+def losses(members, batches, config):
+    """The loss of the selected tokens of fields."""
+    found = {name: scored(members[name], batches[name]) for name in members}
+    return loss_of(found, {name: field.weight for name, field in config.fields.items()}, config.loss)
 
 
 def test_every_term_has_a_key():
@@ -223,7 +268,7 @@ def test_every_term_has_a_key():
 def test_the_total_is_the_weighted_sum_of_terms_and_the_weighted_mean_of_fields():
     (u, of_u), (t, of_t) = field_batch(0), field_batch(10, volume=6)
     config = configured({"u": 0.6, "t": 0.2, "w": 9}, crps_empirical=2, mse_ensemble=0.5)
-    found = loss_of({"u": u, "t": t}, {"t": of_t, "u": of_u, "w": of_u}, config)
+    found = losses({"u": u, "t": t}, {"t": of_t, "u": of_u, "w": of_u}, config)
     expected = 0
     for members, batch, share, name in ((u, of_u, 0.75, "u"), (t, of_t, 0.25, "t")):
         values = {
@@ -238,16 +283,16 @@ def test_the_total_is_the_weighted_sum_of_terms_and_the_weighted_mean_of_fields(
 
 def test_a_field_alone_has_the_loss_it_has_whatever_its_weight():
     members, batch = field_batch(3)
-    losses = [
-        loss_of({"u": members}, {"u": batch}, configured({"u": weight}, crps_gaussian=1)).total
+    totals = [
+        losses({"u": members}, {"u": batch}, configured({"u": weight}, crps_gaussian=1)).total
         for weight in (0.01, 7)
     ]
-    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*totals)
 
 
 def test_what_is_not_selected_has_no_gradient():
     members, batch = field_batch(4)
-    loss_of({"u": members}, {"u": batch}, configured({"u": 1}, crps_empirical=1)).total.backward()
+    losses({"u": members}, {"u": batch}, configured({"u": 1}, crps_empirical=1)).total.backward()
     assert (members.grad[~batch.selected] == 0).all()
     assert (members.grad[batch.selected] != 0).any((-2, -1)).all()
 
@@ -256,7 +301,7 @@ def test_what_is_not_selected_has_no_gradient():
 def test_points_count_by_their_area_where_that_is_asked_for(name):
     members, batch = field_batch(5)
     parts = {
-        points: loss_of({"u": members}, {"u": batch}, configured({"u": 1}, points, **{name: 1})).parts["u"][
+        points: losses({"u": members}, {"u": batch}, configured({"u": 1}, points, **{name: 1})).parts["u"][
             name
         ]
         for points in ("equal", "area")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -228,9 +229,14 @@ class Config(Section):
             longitude=whole.longitude // size.longitude,
         )
 
+    def predicted(self, fields: Iterable[str]) -> tuple[str, ...]:
+        """Return those of ``fields`` that their model predicts; one that is alone is always predicted."""
+        fields = tuple(fields)
+        return tuple(name for name in fields if self.fields[name].predicted or len(fields) == 1)
+
     def tokens_read(self, task: TargetTask) -> tuple[str, ...]:
         """Fields whose decoder tokens the head of ``task`` reads."""
-        predicted = [name for name, field in self.fields.items() if field.predicted]
+        predicted = self.predicted(self.fields)
         alike = [name for name in predicted if self.token_size(name) == self.token_size(predicted[0])]
         return task.fields or tuple(alike)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from atmorep.config.finetune import ForecastTask, TargetTask
 from atmorep.config.target import SimulatedTarget, Target
+from atmorep.errors import ConfigError
 from atmorep.fields import field as known_field
 
 if TYPE_CHECKING:
@@ -75,6 +76,18 @@ def _check_target_task(config: Config, key: str, task: TargetTask) -> None:
             f"here and in {key}.guess.field"
         )
     _check_guess(config, f"{key}.guess", task)
+    if task.holdout is not None:
+        _check_holdout(config, f"{key}.holdout", task)
+
+
+def _check_holdout(config: Config, key: str, task: TargetTask) -> None:
+    from atmorep.grids import Grid
+
+    target, grid = config.targets[task.target], Grid.from_config(config.data.grid)
+    try:
+        grid.refined(target.refine, *grid.part(target.region)).part(task.holdout)
+    except ConfigError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 def _check_guess(config: Config, key: str, task: TargetTask) -> None:
@@ -103,3 +116,7 @@ def _check_forecast_task(config: Config, key: str, task: ForecastTask) -> None:
         )
     if task.rollout_hours is not None and task.rollout_hours < task.hours:
         raise ValueError(f"{key}.rollout_hours = {task.rollout_hours} is below hours = {task.hours}")
+    if len(config.fields) > 1 and not config.coupled:
+        raise ValueError(f"{key}: fields that are not coupled have a model each; couple them, or have one")
+    if len(config.fields) > 1 and not config.coupled:
+        raise ValueError(f"{key}: fields that are not coupled have a model each; couple them, or have one")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from atmorep.config.base import Name, Section
 from atmorep.config.loss import Loss
+from atmorep.config.network import LEAST_ROTARY
 from atmorep.config.target import Box
 from atmorep.config.training import Training
 
@@ -38,6 +39,15 @@ class Head(Section):
     """Convolutions of 3 x 3 cells."""
     tails: int = Field(default=16, ge=2)
     """Members of the ensemble."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> Head:
+        if self.embed_dim % (2 * self.heads) or self.embed_dim // self.heads < LEAST_ROTARY:
+            raise ValueError(
+                f"embed_dim = {self.embed_dim} must give each of heads = {self.heads} as many features, an "
+                f"even number of {LEAST_ROTARY} or more"
+            )
+        return self
 
 
 class Point(Section):

@@ -43,6 +43,8 @@ class Masking(Section):
     """Share of samples that lack the last time steps, in all fields, instead of random tokens."""
     forecast_hours: int | None = Field(default=None, ge=1)
     """Longest forecast drawn in hours, whole tokens being hidden; default half of the neighbourhood."""
+    forecast_hours_min: int | None = Field(default=None, ge=1)
+    """Shortest forecast drawn in hours, whole tokens being hidden; default one token step."""
     temporal_interpolation: float = Field(default=0.0, ge=0, le=1)
     """Share of samples that lack an inner token step, in all fields, instead of random tokens."""
     spatial: float = Field(default=0.0, ge=0, le=1)
@@ -59,6 +61,9 @@ class Masking(Section):
             raise ValueError(f"ratio_min = {self.ratio_min} exceeds ratio_max = {self.ratio_max}")
         if self.masked + self.noised + self.coarsened > 1 + 1e-9:
             raise ValueError("masked + noised + coarsened must not exceed 1; the rest stays as it is")
+        shortest, longest = self.forecast_hours_min, self.forecast_hours
+        if shortest and longest and shortest > longest:
+            raise ValueError(f"forecast_hours_min = {shortest} exceeds forecast_hours = {longest}")
         if self.forecast + self.temporal_interpolation + self.spatial > 1 + 1e-9:
             raise ValueError(
                 "forecast + temporal_interpolation + spatial must not exceed 1; the rest are random tokens"

@@ -129,16 +129,15 @@ class FieldTransformer(nn.Module):
             entering = self.class_token.join(entering, info)
         return Embedded(tokens, entering, order, guess)
 
-    def decode(self, start: Embedded, encoded: Sequence[Tokens], grid: TokenShape) -> Tensor:
-        """Predict all tokens from the outputs of the encoder blocks.
+    def decode(self, start: Embedded, encoded: Sequence[Tokens]) -> Tensor:
+        """Return what the decoder makes of all tokens, which the tails predict from.
 
         Args:
             start: what :meth:`embed` returned.
             encoded: outputs of the encoder blocks, first to last.
-            grid: (L, K, I, J).
 
         Returns:
-            Members (B, L, K, I, J, M, V) in normalised units.
+            Tokens (B, N, D).
 
         Raises:
             ValueError: if the field is not predicted.
@@ -150,7 +149,17 @@ class FieldTransformer(nn.Module):
         x = start.tokens._replace(values=values)
         for block, source in zip(self.decoder, self.sources, strict=True):
             x = block(x, encoded[source])
-        members: Tensor = self.tail(x.values).unflatten(1, grid)
+        return x.values
+
+    def predict(self, start: Embedded, decoded: Tensor) -> Tensor:
+        """Members (B, L, K, I, J, M, V) in normalised units from the decoder's tokens (B, L, K, I, J, D).
+
+        Raises:
+            ValueError: if the field is not predicted.
+        """
+        if self.tail is None:
+            raise ValueError("a field that is not predicted has no tails")
+        members: Tensor = self.tail(decoded.flatten(1, 4)).unflatten(1, decoded.shape[1:5])
         return members if start.guess is None else members + start.guess.unsqueeze(-2)
 
 

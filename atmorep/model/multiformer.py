@@ -45,8 +45,11 @@ class Multiformer(nn.Module):
         Returns:
             Members (B, L, K, I, J, M, V) in normalised units, by field.
         """
-        embedded = {name: field.embed(inputs[name]) for name, field in self._transformers.items()}
-        return self.process(embedded, wanted or self.predicted)
+        return self.process(self.embed(inputs), wanted or self.predicted)
+
+    def embed(self, inputs: Mapping[str, Inputs]) -> dict[str, Embedded]:
+        """Embed the tokens of each field of the model."""
+        return {name: field.embed(inputs[name]) for name, field in self._transformers.items()}
 
     def process(self, embedded: Mapping[str, Embedded], wanted: Sequence[str]) -> dict[str, Tensor]:
         """Run the blocks and tails of all fields.
@@ -57,6 +60,19 @@ class Multiformer(nn.Module):
         Args:
             embedded: tokens of each field of the model.
             wanted: fields to predict.
+        """
+        decoded = self.decode(embedded, wanted)
+        return {name: self._transformers[name].predict(embedded[name], x) for name, x in decoded.items()}
+
+    def decode(self, embedded: Mapping[str, Embedded], wanted: Sequence[str]) -> dict[str, Tensor]:
+        """Run the blocks of all fields: what the tails predict from.
+
+        Args:
+            embedded: tokens of each field of the model.
+            wanted: fields, out of :attr:`predicted`.
+
+        Returns:
+            Tokens of the decoder (B, L, K, I, J, D) by field.
         """
         transformers = self._transformers
         layers = [{name: start.entering for name, start in embedded.items()}]
@@ -69,9 +85,9 @@ class Multiformer(nn.Module):
                 }
             )
         return {
-            name: transformers[name].decode(
-                embedded[name], [layer[name] for layer in layers[1:]], self.shapes[name].tokens
-            )
+            name: transformers[name]
+            .decode(embedded[name], [layer[name] for layer in layers[1:]])
+            .unflatten(1, self.shapes[name].tokens)
             for name in wanted
         }
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -26,43 +26,96 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class FieldBatch:
-    """One field's part of a training batch (shapes: atmorep.sampling).
+class Part:
+    """A part of a batch: tensors whose first dimension is that of the samples."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(next(self._tensors()))
+
+    def samples(self, first: int, last: int) -> Self:
+        """Return the samples ``first`` … ``last`` - 1."""
+        return type(self)(*(tensor[first:last] for tensor in self._tensors()))
+
+    def to(self, device: torch.device) -> Self:
+        """Return the part on ``device``."""
+        return type(self)(*(tensor.to(device, non_blocking=True) for tensor in self._tensors()))
+
+    def _tensors(self) -> Iterator[Tensor]:
+        return (getattr(self, field.name) for field in fields(self))
+
+
+@dataclass
+class FieldPart(Part):
+    """What the model is given of one field (shapes: atmorep.sampling).
 
     Attributes:
         source: tokens as the model sees them (B, L, K, I, J, V), normalised.
-        target: the true tokens (B, L, K, I, J, V), normalised.
         info: token information (B, L, K, I, J, F).
         blank: (B, L, K, I, J), True where a token is withheld.
-        selected: (B, L, K, I, J), True where a token is scored.
-        weight: (B, 1, 1, I, 1, V), area of each grid point over the mean of its neighbourhood.
     """
 
     source: Tensor
-    target: Tensor
     info: Tensor
     blank: Tensor
-    selected: Tensor
-    weight: Tensor
 
     @property
     def inputs(self) -> Inputs:
         """What the model is given."""
         return Inputs(self.source, self.info, self.blank)
 
-    def samples(self, first: int, last: int) -> FieldBatch:
-        """Return the samples ``first`` … ``last`` - 1."""
-        return FieldBatch(*(getattr(self, name)[first:last] for name in self.__annotations__))
 
-    def to(self, device: torch.device) -> FieldBatch:
-        """Return the batch on ``device``."""
-        return FieldBatch(
-            *(getattr(self, name).to(device, non_blocking=True) for name in self.__annotations__)
-        )
+@dataclass
+class FieldBatch(FieldPart):
+    """One field's part of a batch whose tokens are hidden.
+
+    Attributes:
+        target: the true tokens (B, L, K, I, J, V), normalised.
+        selected: (B, L, K, I, J), True where a token is scored.
+        weight: (B, 1, 1, I, 1, V), area of each grid point over the mean of its neighbourhood.
+    """
+
+    target: Tensor
+    selected: Tensor
+    weight: Tensor
 
 
-Batch = dict[str, FieldBatch]
-"""A training batch: all fields of one model, in the same windows."""
+Batch = dict[str, Any]
+"""A training batch: a :class:`Part` of each field of one model, in the same windows, and what else there is
+by its name. Which parts they are is for the problem that makes them to know."""
+
+Sample = tuple[int, int]
+"""An epoch, and a number in it."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which samples are those of one rank: batch b of epoch e holds samples e, b·B … b·B + B - 1.
+
+    Attributes:
+        purpose: ``train`` or ``validation``; keeps their random numbers apart.
+        seed: of the training.
+        batches_per_epoch: batches an epoch.
+        batch_size: samples a batch of one rank.
+        rank, ranks: the share of each global batch that is this process's.
+    """
+
+    purpose: str
+    seed: int
+    batches_per_epoch: int
+    batch_size: int
+    rank: int = 0
+    ranks: int = 1
+
+    def samples(self, number: int) -> list[Sample]:
+        """Return the samples of batch ``number``, counted from the first epoch's first."""
+        epoch, batch = divmod(number, self.batches_per_epoch)
+        first = (batch * self.ranks + self.rank) * self.batch_size
+        return [(epoch, first + n) for n in range(self.batch_size)]
+
+    def generator(self, sample: Sample, *part: str) -> np.random.Generator:
+        """Return the generator of what is drawn of ``sample``."""
+        return sample_generator(self.purpose, self.seed, *sample, *part)
 
 
 class Centres(NamedTuple):
@@ -161,7 +214,7 @@ class NeighbourhoodReader:
 
 
 class TrainingBatches(torch.utils.data.Dataset[Batch]):
-    """Batches by number: batch b of epoch e holds samples e, b·B … b·B + B - 1, whoever asks.
+    """Batches by number, whoever asks.
 
     Each field draws its masks and its noise from generators of its own, so that they are the same
     whatever other fields there are; synchronised masks all come from one.
@@ -171,10 +224,7 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         neighbourhoods: readers of the fields.
         sampler: draws the windows, which are those of all fields.
         masks: draw the masks of the fields.
-        purpose: ``train`` or ``validation``; keeps their random numbers apart.
-        batches_per_epoch: batches an epoch.
-        batch_size: samples a batch of one rank.
-        rank, ranks: the share of each global batch that is this process's.
+        share: which samples the batches hold.
     """
 
     def __init__(
@@ -183,37 +233,25 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         neighbourhoods: Mapping[str, NeighbourhoodReader],
         sampler: WindowSampler,
         masks: Mapping[str, FieldMasks],
-        *,
-        purpose: str,
-        batches_per_epoch: int,
-        batch_size: int,
-        rank: int = 0,
-        ranks: int = 1,
+        share: Share,
     ) -> None:
-        self.masking, self.seed = config.masking, config.training.seed
+        self.masking, self.share = config.masking, share
         self.neighbourhoods, self.sampler, self.masks = neighbourhoods, sampler, masks
-        self.purpose, self.batches_per_epoch = purpose, batches_per_epoch
-        self.batch_size, self.rank, self.ranks = batch_size, rank, ranks
 
     def __getitem__(self, number: int) -> Batch:
         """Return batch ``number``, counted from the first epoch's first."""
-        epoch, batch = divmod(number, self.batches_per_epoch)
-        first = (batch * self.ranks + self.rank) * self.batch_size
-        samples = [(epoch, first + n) for n in range(self.batch_size)]
-        windows = [self.sampler.draw(self._generator(sample)) for sample in samples]
+        samples = self.share.samples(number)
+        windows = [self.sampler.draw(self.share.generator(sample)) for sample in samples]
         return {field: self._field(field, samples, windows) for field in self.neighbourhoods}
 
-    def _generator(self, sample: tuple[int, int], *part: str) -> np.random.Generator:
-        return sample_generator(self.purpose, self.seed, *sample, *part)
-
-    def _field(self, field: str, samples: Sequence[tuple[int, int]], windows: Sequence[Window]) -> FieldBatch:
+    def _field(self, field: str, samples: Sequence[Sample], windows: Sequence[Window]) -> FieldBatch:
         reader, masks = self.neighbourhoods[field], self._masks(field, samples)
         target = reader.normalised(windows)
         return FieldBatch(
             source=distort(
                 target,
                 masks,
-                lambda n: self._generator(samples[n], "noise", field),
+                lambda n: self.share.generator(samples[n], "noise", field),
                 self.masking,
                 reader.token_size,
             ),
@@ -224,11 +262,13 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
             weight=reader.weight(windows),
         )
 
-    def _masks(self, field: str, samples: Sequence[tuple[int, int]]) -> Masks:
+    def _masks(self, field: str, samples: Sequence[Sample]) -> Masks:
         """Masks of all samples, stacked (B, L, K, I, J)."""
         masks = self.masks[field]
         drawn = [
-            masks.draw(self._generator(sample, "scheme"), self._generator(sample, "masks", *masks.key))
+            masks.draw(
+                self.share.generator(sample, "scheme"), self.share.generator(sample, "masks", *masks.key)
+            )
             for sample in samples
         ]
         return Masks(*(np.stack(parts) for parts in zip(*drawn, strict=True)))

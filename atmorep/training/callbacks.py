@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from atmorep.artefacts import written_aside
-from atmorep.config import Config
 from atmorep.training import state
 from atmorep.training.optimizers import learning_rate
+from atmorep.training.problem import Problem
 from atmorep.training.progress import Progress, Row, not_finite
 from atmorep.training.task import TrainingTask
 
@@ -30,13 +29,13 @@ class EpochLog(Callback):
 
     Args:
         folder: of the log and the best weights.
-        config: of the training.
+        problem: what is trained on.
         progress: where it stands.
     """
 
-    def __init__(self, folder: Path, config: Config, progress: Progress) -> None:
-        self.folder, self.settings, self.progress = folder, config.training, progress
-        weights = torch.tensor([config.fields[name].weight for name in progress.fields], dtype=torch.float64)
+    def __init__(self, folder: Path, problem: Problem, progress: Progress) -> None:
+        self.folder, self.settings, self.progress = folder, problem.config.training, progress
+        weights = torch.tensor([problem.weights[name] for name in progress.names], dtype=torch.float64)
         self._weights = weights / weights.sum()
         self._begun, self._first = 0.0, 0
 
@@ -62,9 +61,9 @@ class EpochLog(Callback):
             self._print(row)
 
     def _row(self, validation: torch.Tensor) -> Row:
-        """Return the row of an epoch whose validation gave (fields, 2), loss and mean squared error."""
+        """Return the row of an epoch whose validation gave (names, 2), loss and mean squared error."""
         progress, settings = self.progress, self.settings
-        broken = [n for n, bad in zip(progress.fields, ~validation.isfinite().all(1), strict=True) if bad]
+        broken = [n for n, bad in zip(progress.names, ~validation.isfinite().all(1), strict=True) if bad]
         if broken:
             raise not_finite(broken, f"the validation loss is not finite after step {progress.step}")
         seconds = time.perf_counter() - self._begun
@@ -79,19 +78,19 @@ class EpochLog(Callback):
         }
 
     def _losses(self, train: torch.Tensor, validation: torch.Tensor, squares: torch.Tensor) -> Row:
-        """Means over the fields by their weights, and each field's own where there are several."""
+        """Means of what is scored by its weights, and each one's own where there are several."""
         by_name = {"train_loss": train, "val_loss": validation, "val_rmse": squares}
         row = {name: float(values @ self._weights) for name, values in by_name.items()}
-        if len(self.progress.fields) > 1:
-            for number, field in enumerate(self.progress.fields):
-                row |= {f"{name}_{field}": float(values[number]) for name, values in by_name.items()}
+        if len(self.progress.names) > 1:
+            for number, scored in enumerate(self.progress.names):
+                row |= {f"{name}_{scored}": float(values[number]) for name, values in by_name.items()}
         return {name: value**0.5 if name.startswith("val_rmse") else value for name, value in row.items()}
 
     def _print(self, row: Row) -> None:
         epochs = self.settings.epochs
         left = (epochs - row["epoch"]) * self.settings.samples_per_epoch / row["samples_per_second"] / 60
         print(
-            f"{'+'.join(self.progress.fields)}: epoch {row['epoch']:.0f}/{epochs}  "
+            f"{'+'.join(self.progress.names)}: epoch {row['epoch']:.0f}/{epochs}  "
             f"train {row['train_loss']:.4f}  validation {row['val_loss']:.4f} (rmse {row['val_rmse']:.3f})  "
             f"lr {row['lr']:.1e}  {row['samples_per_second']:.0f} samples/s  {left:.1f} min left",
             flush=True,
@@ -117,14 +116,13 @@ class Keeper(Callback):
 
     Args:
         folder: of the state.
-        config: of the training.
-        fields: of the network.
+        problem: what is trained on.
         progress: where the training stands.
     """
 
-    def __init__(self, folder: Path, config: Config, fields: Sequence[str], progress: Progress) -> None:
-        self.path, self.settings, self.progress = folder / state.STATE, config.training, progress
-        self.keys = state.described(config, fields)
+    def __init__(self, folder: Path, problem: Problem, progress: Progress) -> None:
+        self.path, self.settings, self.progress = folder / state.STATE, problem.config.training, progress
+        self.keys = problem.described()
         self._saved = time.perf_counter()
 
     def on_train_start(self, trainer: L.Trainer, task: L.LightningModule) -> None:
@@ -164,7 +162,7 @@ class Keeper(Callback):
         self.progress.check()
         finite = all(_local(parameter).isfinite().all() for parameter in task.model.parameters())
         if not trainer.strategy.reduce_boolean_decision(finite):
-            raise not_finite(self.progress.fields, f"weights are not finite after step {self.progress.step}")
+            raise not_finite(self.progress.names, f"weights are not finite after step {self.progress.step}")
         state.save(self.path, task.parts, trainer.optimizers, self.progress, self.keys)
         self._saved = time.perf_counter()
 

@@ -16,6 +16,7 @@ from atmorep.model.multiformer import Multiformer
 from atmorep.model.transfer import transfer
 from atmorep.paths import Paths
 from atmorep.training.engine import fit
+from atmorep.training.problem import MaskedTokens
 
 FREE = {"dropout", "coupling_heads", "encoder_tokens", "neighbourhood", "token_size", "embed_dim"}
 """Keys of ``network`` that may differ from those of a bundle to start from: they change no weight's meaning,
@@ -36,7 +37,8 @@ def couple(config: Config) -> None:
     settings = config.coupling.training or config.training
     torch.manual_seed(settings.seed)
     model, origin = assemble(config)
-    trained = fit(config, fields, model, paths.training_state(paths.multiformer), settings)
+    problem = MaskedTokens(config.model_copy(update={"training": settings}), fields)
+    trained = fit(problem, model, paths.training_state(paths.multiformer))
     if trained.first_rank:
         bundle.save(
             paths.multiformer,

@@ -1,4 +1,4 @@
-"""Training of a model: what ``pretrain`` and ``couple`` have in common."""
+"""Training of a model: what ``pretrain``, ``couple`` and ``finetune`` have in common."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 import lightning as L
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import nn
 
-from atmorep.config import Config, Training
-from atmorep.model.multiformer import Multiformer
+from atmorep.config import Training
 from atmorep.training import outside, state
 from atmorep.training.callbacks import LOG, EpochLog, Keeper, write_log
+from atmorep.training.problem import Problem
 from atmorep.training.progress import Progress
 from atmorep.training.samples import Samples
 from atmorep.training.task import TrainingTask
@@ -41,49 +42,44 @@ class Trained:
     first_rank: bool
 
 
-def fit(
-    config: Config, fields: Sequence[str], model: Multiformer, folder: Path, settings: Training
-) -> Trained:
-    """Train ``model`` on ``fields``, or go on where an interrupted training stopped.
+def fit(problem: Problem, model: nn.Module, folder: Path) -> Trained:
+    """Train ``model`` on ``problem``, or go on where an interrupted training stopped.
 
     Args:
-        config: the experiment; its section ``training`` does not matter here.
-        fields: of the model.
-        model: the network with the weights to begin with.
+        problem: what is trained on; its configuration has the section ``training`` of this training.
+        model: the network with the weights to begin with; what needs no gradient stays as it is.
         folder: of the complete state, to be kept until the training has ended.
-        settings: of the optimisation.
 
     Raises:
         DataError: if the store lacks what is needed, or the loss is no longer finite.
         IntegrityError: if the state in ``folder`` is broken or of another configuration.
     """
-    config = config.model_copy(update={"training": settings})
-    progress = _progress(config, fields, model, folder)
-    trainer = _trainer(settings, model, progress, _callbacks(config, fields, folder, progress))
+    settings, progress = problem.config.training, _progress(problem, folder)
+    trainer = _trainer(settings, model, progress, _callbacks(problem, folder, progress))
     if trainer.is_global_zero:
         _tidy(folder, progress)
     if progress.step < settings.epochs * settings.steps_per_epoch:
-        task = TrainingTask(model, config, progress)
+        task = TrainingTask(model, problem, progress)
         outside.speed_up(model, settings)
-        _run(trainer, task, Samples(config, fields, progress))
+        _run(trainer, task, Samples(problem, progress))
     return Trained(folder / progress.best, folder / LOG, trainer.is_global_zero)
 
 
-def _progress(config: Config, fields: Sequence[str], model: Multiformer, folder: Path) -> Progress:
+def _progress(problem: Problem, folder: Path) -> Progress:
     """Return where the training in ``folder`` stands."""
     path = folder / state.STATE
     if not path.exists():
-        return Progress.begin(model.predicted)
-    return state.read_progress(path, state.described(config, fields))
+        return Progress.begin(problem.weights)
+    return state.read_progress(path, problem.described())
 
 
-def _callbacks(config: Config, fields: Sequence[str], folder: Path, progress: Progress) -> list[L.Callback]:
+def _callbacks(problem: Problem, folder: Path, progress: Progress) -> list[L.Callback]:
     """Return what happens beside the steps, in its order: what fails outside comes last."""
-    run = Run(config.experiment, "+".join(fields), folder, state.described(config, fields))
+    run = Run(problem.config.experiment, "+".join(progress.names), folder, problem.described())
     return [
-        EpochLog(folder, config, progress),
-        Keeper(folder, config, fields, progress),
-        Trackers(config.training.trackers, run, progress),
+        EpochLog(folder, problem, progress),
+        Keeper(folder, problem, progress),
+        Trackers(problem.config.training.trackers, run, progress),
     ]
 
 
@@ -105,7 +101,7 @@ def _run(trainer: L.Trainer, task: TrainingTask, samples: Samples) -> None:
 
 
 def _trainer(
-    settings: Training, model: Multiformer, progress: Progress, callbacks: Sequence[L.Callback]
+    settings: Training, model: nn.Module, progress: Progress, callbacks: Sequence[L.Callback]
 ) -> L.Trainer:
     """Return Lightning's trainer of the epochs that are left, on what devices there are.
 

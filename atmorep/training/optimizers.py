@@ -13,9 +13,12 @@ BETAS = (0.9, 0.95)
 
 
 def build_optimizers(model: nn.Module, settings: Training) -> list[Optimizer]:
-    """Return the optimisers that ``training.optimizer`` names; biases and norms have no weight decay."""
+    """Return the optimisers that ``training.optimizer`` names, of all parameters that need a gradient.
+
+    Biases and norms have no weight decay.
+    """
     linear = {f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
-    named = dict(model.named_parameters())
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     muon = [named[n] for n in named if n in linear and settings.optimizer == "muon"]
     rest = {n: p for n, p in named.items() if n not in linear or not muon}
     # the norms and biases of the tails have a dimension of members too, so names tell them apart

@@ -25,13 +25,13 @@ def blocks(model: nn.Module) -> Iterator[nn.Module]:
     return (module for module in model.modules() if isinstance(module, EncoderBlock | DecoderBlock))
 
 
-def speed_up(model: Multiformer, settings: Training) -> None:
+def speed_up(model: nn.Module, settings: Training) -> None:
     """Apply what ``settings`` say of memory and speed to ``model``; its parameters keep their names."""
     if settings.gradient_checkpointing:
         recompute_blocks(model)
     if settings.compile:
         # one graph: what depends on the masks, which tokens the encoder processes, is settled before
-        model.process = torch.compile(model.process)  # type: ignore[method-assign]
+        model.process = torch.compile(model.process)  # type: ignore[arg-type, assignment]
 
 
 def recompute_blocks(model: nn.Module) -> None:
@@ -46,12 +46,13 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
         fully_shard(module, mesh=mesh)
 
 
-def strategy(model: Multiformer, settings: Training) -> ModelParallelStrategy | str:
+def strategy(model: nn.Module, settings: Training) -> ModelParallelStrategy | str:
     """Return what Lightning is to spread the training of ``model`` by."""
     if settings.strategy == "fsdp":
         return ModelParallelStrategy()
     # what the last block makes of a field that is not predicted is read by none: it has no gradient
-    return "auto" if model.predicted == tuple(model.fields) else "ddp_find_unused_parameters_true"
+    whole = isinstance(model, Multiformer) and model.predicted == tuple(model.fields)
+    return "auto" if whole else "ddp_find_unused_parameters_true"
 
 
 def unsynchronised(trainer: L.Trainer) -> AbstractContextManager[None]:
@@ -63,7 +64,7 @@ def unsynchronised(trainer: L.Trainer) -> AbstractContextManager[None]:
 
 def divided(batch: Batch, parts: int) -> list[Batch]:
     """Divide the samples of ``batch`` into ``parts`` of equal size, in their order."""
-    samples = len(next(iter(batch.values())).source)
+    samples = len(next(iter(batch.values())))
     steps = range(0, samples, samples // parts)
     return [
         {name: field.samples(first, first + steps.step) for name, field in batch.items()} for first in steps

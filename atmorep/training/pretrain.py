@@ -8,6 +8,7 @@ from atmorep import bundle
 from atmorep.config import Config
 from atmorep.paths import Paths
 from atmorep.training.engine import fit
+from atmorep.training.problem import MaskedTokens
 
 
 def pretrain(config: Config, field: str) -> None:
@@ -21,7 +22,7 @@ def pretrain(config: Config, field: str) -> None:
     torch.manual_seed(config.training.seed)
     model = bundle.build(config, [field])
     target = paths.model(field)
-    trained = fit(config, [field], model, paths.training_state(target), config.training)
+    trained = fit(MaskedTokens(config, [field]), model, paths.training_state(target))
     if trained.first_rank:
         normalisation = {field: paths.normalisation(field)}
         bundle.save(target, config, weights=trained.weights, log=trained.log, normalisation=normalisation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,15 +20,15 @@ class Progress:
     """Where a training stands.
 
     Attributes:
-        fields: that the model predicts.
+        names: of what is scored: the fields that the model predicts, or a task.
         step: optimiser steps done.
         rows: the log, an epoch each.
         best: file name of the weights of least validation loss, once there are any.
-        sums: (fields,) sums of the losses of the steps of the current epoch.
-        broken: (fields,) first step of a loss that is not finite, counted from 1; 0 where there is none.
+        sums: (names,) sums of the losses of the steps of the current epoch.
+        broken: (names,) first step of a loss that is not finite, counted from 1; 0 where there is none.
     """
 
-    fields: tuple[str, ...]
+    names: tuple[str, ...]
     step: int = 0
     rows: list[Row] = field(default_factory=list)
     best: str = ""
@@ -36,13 +36,14 @@ class Progress:
     broken: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     @classmethod
-    def begin(cls, fields: Sequence[str]) -> Progress:
+    def begin(cls, names: Iterable[str]) -> Progress:
         """Return the progress of a training that has not begun."""
-        sums, broken = (torch.zeros(len(fields), dtype=kind) for kind in (torch.float64, torch.int64))
-        return cls(tuple(fields), sums=sums, broken=broken)
+        names = tuple(names)
+        sums, broken = (torch.zeros(len(names), dtype=kind) for kind in (torch.float64, torch.int64))
+        return cls(names, sums=sums, broken=broken)
 
     def add(self, losses: Tensor) -> None:
-        """Count a step of these losses (fields,); without waiting for the device."""
+        """Count a step of these losses (names,); without waiting for the device."""
         self.step += 1
         self.sums = self.sums.to(losses) + losses
         first = (self.broken.to(losses.device) == 0) & ~losses.isfinite()
@@ -57,31 +58,29 @@ class Progress:
         """Look whether all losses so far are finite.
 
         Raises:
-            DataError: naming the fields and the first step.
+            DataError: with the names and the first step.
         """
-        steps = {
-            name: int(step) for name, step in zip(self.fields, self.broken.tolist(), strict=True) if step
-        }
+        steps = {name: int(step) for name, step in zip(self.names, self.broken.tolist(), strict=True) if step}
         if steps:
             raise not_finite(tuple(steps), f"the loss is not finite at step {min(steps.values())}")
 
     def plain(self) -> dict[str, Any]:
         """Return what a state keeps of it, as plain values."""
         kept = {name: getattr(self, name) for name in ("step", "rows", "best")}
-        return {**kept, "fields": list(self.fields), "sums": self.sums.tolist()}
+        return {**kept, "names": list(self.names), "sums": self.sums.tolist()}
 
     @classmethod
     def parse(cls, plain: dict[str, Any]) -> Progress:
         """Return the progress that :meth:`plain` was of."""
-        begun = cls.begin(plain["fields"])
+        begun = cls.begin(plain["names"])
         begun.step, begun.rows, begun.best = int(plain["step"]), list(plain["rows"]), str(plain["best"])
         begun.sums = torch.tensor(plain["sums"], dtype=torch.float64)
         return begun
 
 
-def not_finite(fields: Sequence[str], what: str) -> DataError:
-    """Return the error of a training of ``fields`` whose numbers are no longer finite."""
+def not_finite(names: Sequence[str], what: str) -> DataError:
+    """Return the error of a training of ``names`` whose numbers are no longer finite."""
     return DataError(
-        f"{', '.join(fields)}: {what}; lower training.lr_max or training.clip_norm, or check the field's "
+        f"{', '.join(names)}: {what}; lower training.lr_max or training.clip_norm, or check the field's "
         "values with 'atmorep verify'. The last state before it is kept"
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 
 import lightning as L
 from torch.utils.data import DataLoader
 
-from atmorep.config import Config
 from atmorep.sampling.batches import Batch
-from atmorep.training.data import training_loader, validation_loader
+from atmorep.training.loaders import training_loader, validation_loader
+from atmorep.training.problem import Problem
 from atmorep.training.progress import Progress
 
 
@@ -36,25 +36,24 @@ class Epoch:
 
 
 class Samples(L.LightningDataModule):
-    """Training and validation batches of some fields; each rank loads its own share.
+    """Training and validation batches of a problem; each rank loads its own share.
 
     Args:
-        config: the configuration.
-        fields: ERA5 short names.
+        problem: what is trained on.
         progress: where the training stands; batches go on from there.
     """
 
-    def __init__(self, config: Config, fields: Sequence[str], progress: Progress) -> None:
+    def __init__(self, problem: Problem, progress: Progress) -> None:
         super().__init__()
-        self.config, self.fields, self.progress = config, tuple(fields), progress
+        self.problem, self.progress = problem, progress
 
     @cached_property
     def _stream(self) -> Iterator[Batch]:
-        return iter(training_loader(self.config, self.fields, *self._place, self.progress.step))
+        return iter(training_loader(self.problem, *self._place, self.progress.step))
 
     @cached_property
     def _validation(self) -> DataLoader[Batch]:
-        return validation_loader(self.config, self.fields, *self._place)
+        return validation_loader(self.problem, *self._place)
 
     @property
     def _place(self) -> tuple[int, int]:
@@ -63,7 +62,7 @@ class Samples(L.LightningDataModule):
 
     def train_dataloader(self) -> Epoch:
         """Batches of this rank that are left of the epoch; asked for at the start of each."""
-        steps = self.config.training.steps_per_epoch
+        steps = self.problem.config.training.steps_per_epoch
         return Epoch(self._stream, steps - self.progress.step % steps)
 
     def val_dataloader(self) -> DataLoader[Batch]:

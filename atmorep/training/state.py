@@ -7,7 +7,7 @@ with others. Random numbers need no state: each is drawn by seed and step.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +19,17 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from atmorep.artefacts import written_aside
-from atmorep.config import Config
 from atmorep.errors import IntegrityError
 from atmorep.training.progress import Progress
 
 STATE = "state.safetensors"
-FORMAT = 1
+FORMAT = 2
 """Version of the state's form; raised when a state of before cannot be read as it is."""
 
 _MOMENT = "optimizer."
-_SHARED = ("coupled", "weight")
 
 Modules = Mapping[str, nn.Module]
 """The modules of a training by name; the parameters of ``model`` are those of the optimisers."""
-
-
-def described(config: Config, fields: Sequence[str]) -> dict[str, Any]:
-    """Return the keys of ``config`` that determine a training of ``fields``, dotted, with their values."""
-    plain = config.model_dump(mode="json")
-    periods = {name: plain["data"]["periods"][name] for name in ("train", "validation")}
-    parts = {name: plain[name] for name in ("network", "masking", "loss")}
-    parts["data"] = {**plain["data"], "periods": periods}
-    parts["fields"] = {name: plain["fields"][name] for name in fields}
-    if len(fields) == 1:  # what it shares with others does not matter
-        parts["fields"][fields[0]] = {k: v for k, v in plain["fields"][fields[0]].items() if k not in _SHARED}
-    return dict(_flat({**parts, "training": config.training.determining()}, ""))
-
-
-def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, child in value.items():
-            yield from _flat(child, f"{key}.{name}" if key else name)
-    else:
-        yield key, value
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -85,7 +63,7 @@ def save(
         modules: the network and, where there is one, its average.
         optimizers: of the network's parameters.
         progress: where the training stands.
-        keys: what :func:`described` returns.
+        keys: of the configuration that determine the training.
     """
     tensors = gathered(_live(modules, optimizers))
     names = sorted(tensors)
@@ -112,7 +90,7 @@ def read_progress(path: Path, keys: Mapping[str, Any]) -> Progress:
 
     Args:
         path: the state.
-        keys: what :func:`described` returns of the training that is to go on.
+        keys: of the configuration that determine the training that is to go on.
 
     Raises:
         IntegrityError: if it cannot be read or is of another configuration.

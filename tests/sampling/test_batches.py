@@ -10,11 +10,13 @@ from pipeline import MISSING, weather
 from atmorep.grids import Grid
 from atmorep.masking import training_masks
 from atmorep.paths import Paths
-from atmorep.sampling.batches import FieldBatch, TrainingBatches
+from atmorep.sampling.batches import FieldBatch, Share, TrainingBatches
 from atmorep.sampling.tokens import detokenise, per_point
 from atmorep.sampling.windows import Window, sample_generator
 from atmorep.store.arrays import open_array
-from atmorep.training.data import neighbourhoods, training_loader, window_sampler
+from atmorep.training.data import neighbourhoods, window_sampler
+from atmorep.training.loaders import training_loader
+from atmorep.training.problem import MaskedTokens
 from atmorep.transforms import inverse
 
 FIELDS = ["t", "2t", "tp"]
@@ -36,13 +38,9 @@ def together(config, fields, batch_size=4, rank=0, ranks=1):
     return TrainingBatches(
         config,
         readers,
-        window_sampler(config, readers, config.data.periods.train, "train"),
+        window_sampler(config, readers, "train"),
         training_masks(config, fields),
-        purpose="train",
-        batches_per_epoch=5,
-        batch_size=batch_size,
-        rank=rank,
-        ranks=ranks,
+        Share("train", config.training.seed, 5, batch_size, rank, ranks),
     )
 
 
@@ -88,10 +86,11 @@ def test_ranks_share_the_samples_of_the_batch_without_overlap(configure):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_training_loader_goes_on_from_any_step_whatever_the_workers(configure, workers):
-    steps = list(training_loader(configure(), ("2t",)))
+    steps = list(training_loader(MaskedTokens(configure(), ("2t",))))
     assert len(steps) == 6  # three epochs of two
     assert not any(same(a["2t"], b["2t"]) for n, a in enumerate(steps) for b in steps[:n])
-    later = training_loader(configure(training={"workers": workers}), ("2t",), first=3)
+    problem = MaskedTokens(configure(training={"workers": workers}), ("2t",))
+    later = training_loader(problem, first=3)
     for batch, expected in zip(later, steps[3:], strict=True):
         assert same(batch["2t"], expected["2t"])
 
@@ -150,8 +149,7 @@ def test_the_noise_of_fields_is_independent(configure, synchronised):
 def test_windows_are_whole_for_every_field(configure):
     config = configure()
     readers = {field: neighbourhoods(config, field) for field in ("2t", "t")}
-    periods = config.data.periods.train
-    both, one = (window_sampler(config, r, periods, "train") for r in (readers, {"2t": readers["2t"]}))
+    both, one = (window_sampler(config, r, "train") for r in (readers, {"2t": readers["2t"]}))
     missing = int(readers["t"].reader.axis.index(MISSING))  # t only
     assert set(one.starts) - set(both.starts) == set(range(missing - 5, missing + 1))
 
@@ -250,7 +248,7 @@ def test_a_subset_of_levels_is_normalised_by_its_own_statistics(configure):
 def test_no_window_holds_the_missing_hour(configure):
     config = configure()
     reader = neighbourhoods(config, "t")
-    starts = window_sampler(config, {"t": reader}, config.data.periods.train, "train").starts
+    starts = window_sampler(config, {"t": reader}, "train").starts
     missing = int(reader.reader.axis.index(MISSING))
     first, last = (int(reader.reader.axis.index(np.datetime64(d, "h"))) for d in ("2001-01-25", "2001-02-16"))
     assert set(starts) == set(range(first, last - 5)) - set(range(missing - 5, missing + 1))

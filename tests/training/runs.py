@@ -21,6 +21,7 @@ from atmorep.paths import Paths
 from atmorep.training import outside, state
 from atmorep.training.engine import fit
 from atmorep.training.pretrain import pretrain
+from atmorep.training.problem import MaskedTokens
 from atmorep.training.progress import Progress
 from atmorep.training.samples import Samples
 from atmorep.training.task import TrainingTask
@@ -147,7 +148,7 @@ def forget(config, field="2t"):
 def fit_several(config, folder, *fields):
     """Train a model of several fields; returns where its weights and log lie."""
     torch.manual_seed(config.training.seed)
-    return fit(config, fields, bundle.build(config, fields), folder, config.training)
+    return fit(MaskedTokens(config, fields), bundle.build(config, fields), folder)
 
 
 # -- a single step ---------------------------------------------------------------------------------
@@ -157,8 +158,8 @@ def task(config, *fields):
     """A training that has not begun, and its batches."""
     torch.manual_seed(0)
     model = bundle.build(config, fields)
-    found = Progress.begin(model.predicted)
-    return TrainingTask(model, config, found), Samples(config, fields, found)
+    found, problem = Progress.begin(model.predicted), MaskedTokens(config, fields)
+    return TrainingTask(model, problem, found), Samples(problem, found)
 
 
 def trainer(epochs, *callbacks, **options):

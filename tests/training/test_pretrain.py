@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atmorep.config import Period
 from atmorep.errors import DataError
 from atmorep.inference.predictor import Predictor
 from atmorep.paths import Paths
 from atmorep.sampling.windows import Window
-from atmorep.training.data import neighbourhoods, training_loader, window_sampler
+from atmorep.training.data import neighbourhoods, window_sampler
+from atmorep.training.loaders import training_loader
 from atmorep.training.pretrain import pretrain
+from atmorep.training.problem import MaskedTokens
 
 COLUMNS = [
     *("epoch", "step", "samples", "train_loss", "val_loss", "val_rmse"),
@@ -63,18 +64,19 @@ def test_a_lost_bundle_is_restored_without_training(configure, capsys):
 
 
 def test_a_period_without_a_whole_window_is_refused(configure):
+    days = {"start": "2001-02-03", "end": "2001-02-07"}  # 20 steps, the eleventh is missing
     config = configure(network={"neighbourhood": {"time": 12}})
-    days = Period(start="2001-02-03", end="2001-02-07")  # 20 steps, the eleventh is missing
+    gap = configure(network={"neighbourhood": {"time": 12}}, data={"periods": {"train": [days]}})
     with pytest.raises(DataError, match=r"field t: .* no 12 consecutive steps in data\.periods\.train"):
-        window_sampler(config, {"t": neighbourhoods(config, "t")}, (days,), "train")
+        window_sampler(gap, {"t": neighbourhoods(config, "t")}, "train")
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused(configure):
     with pytest.raises(
         DataError, match=r"batch_size = 4 must be a multiple of 3, 3 ranks times training\.acc"
     ):
-        training_loader(configure(), ("2t",), rank=0, ranks=3)
+        training_loader(MaskedTokens(configure(), ("2t",)), rank=0, ranks=3)
     with pytest.raises(
         DataError, match=r"batch_size = 4 must be a multiple of 8, 2 ranks times training\.acc"
     ):
-        training_loader(configure(training={"accumulate": 4}), ("2t",), rank=0, ranks=2)
+        training_loader(MaskedTokens(configure(training={"accumulate": 4}), ("2t",)), rank=0, ranks=2)

@@ -16,8 +16,9 @@ from runs import (
 )
 from safetensors.torch import load_file
 
-from atmorep.training.data import training_loader
+from atmorep.training.loaders import training_loader
 from atmorep.training.pretrain import pretrain
+from atmorep.training.problem import MaskedTokens
 
 EIGHT_STEPS = {"epochs": 2, "samples_per_epoch": 16, "ema_decay": 0.5, "validation_samples": 8}
 
@@ -88,8 +89,9 @@ def test_two_ranks_go_on_bit_for_bit(configure):
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_ranks_share_the_samples_of_one(configure, ranks):
     config = configure(training={"batch_size": 8})
-    whole = list(training_loader(config, ("2t",)))
-    shares = zip(*(training_loader(config, ("2t",), rank, ranks) for rank in range(ranks)), strict=True)
+    problem = MaskedTokens(config, ("2t",))
+    whole = list(training_loader(problem))
+    shares = zip(*(training_loader(problem, rank, ranks) for rank in range(ranks)), strict=True)
     for batch, parts in zip(whole, shares, strict=True):
         joined = torch.cat([part["2t"].info for part in parts])
         assert torch.equal(joined, batch["2t"].info)

@@ -17,6 +17,7 @@ from atmorep.errors import DataError, IntegrityError
 from atmorep.paths import Paths
 from atmorep.training import state
 from atmorep.training.pretrain import pretrain
+from atmorep.training.problem import MaskedTokens
 from atmorep.training.progress import Progress
 from atmorep.training.task import TrainingTask
 
@@ -47,7 +48,7 @@ def test_it_holds_weights_average_moments_and_progress(trained):
     assert len(tensors) == 5 * len(weights) + 1
     assert tensors["average.n_averaged"] == 6
     kept = progress(trained)
-    assert (kept["step"], len(kept["rows"]), kept["fields"]) == (6, 3, ["2t"])
+    assert (kept["step"], len(kept["rows"]), kept["names"]) == (6, 3, ["2t"])
     with safe_open(state_path(trained), "pt") as file:
         assert set(file.metadata()) == {"training"}  # JSON: nothing in it is ever executed
 
@@ -86,12 +87,12 @@ def test_how_it_is_run_is_no_other_configuration(trained, configure):
     changed |= {"gradient_checkpointing": True, "strategy": "fsdp", "trackers": ["mlflow"]}
     other = configure(training={"ema_decay": 0.5, **changed}, fields={"2t": {"weight": 2}})
     assert state_path(other) == state_path(trained)
-    assert state.read_progress(state_path(trained), state.described(other, ["2t"])).step == 6
+    assert state.read_progress(state_path(trained), MaskedTokens(other, ["2t"]).described()).step == 6
 
 
 def test_a_state_of_another_form_is_refused(trained):
     rewrite(state_path(trained), format=0)
-    with pytest.raises(IntegrityError, match="format 0 is not 1"):
+    with pytest.raises(IntegrityError, match="format 0 is not 2"):
         pretrain(trained, "2t")
 
 
@@ -124,7 +125,7 @@ def test_no_part_of_a_state_is_loaded_silently(trained, change, message, known):
     tensors = load_file(path)
     change(tensors, next(n for n in tensors if n.startswith("model.")).removeprefix("model."))
     rewrite(path, tensors, **({"tensors": sorted(tensors)} if known else {}))
-    task = TrainingTask(bundle.build(trained, ["2t"]), trained, Progress.begin(["2t"]))
+    task = TrainingTask(bundle.build(trained, ["2t"]), MaskedTokens(trained, ["2t"]), Progress.begin(["2t"]))
     with pytest.raises(IntegrityError, match=f"is not of this network: .*{message}"):
         state.restore(path, task.parts, [AdamW(task.model.parameters())])
 
@@ -134,7 +135,7 @@ def test_a_state_without_a_moment_that_it_says_it_has_is_refused(trained):
     tensors = load_file(path)
     tensors.pop(next(name for name in tensors if name.endswith(".exp_avg_sq")))
     rewrite(path, tensors)
-    task = TrainingTask(bundle.build(trained, ["2t"]), trained, Progress.begin(["2t"]))
+    task = TrainingTask(bundle.build(trained, ["2t"]), MaskedTokens(trained, ["2t"]), Progress.begin(["2t"]))
     with pytest.raises(IntegrityError, match=r"it lacks optimizer\..*\.exp_avg_sq"):
         state.restore(path, task.parts, [AdamW(task.model.parameters())])
 

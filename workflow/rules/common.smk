@@ -134,15 +134,15 @@ def around(span):
     return next(s for s in SPANS if s.start <= span.start and span.end <= s.end)
 
 
-def parts_of(field, *periods):
-    """Parts of the store that hold days of `periods`."""
-    months = {str(span)[:7] for span in spans(periods)}
-    return [PATHS.part(field, span) for span in SPANS if str(span)[:7] in months]
+def learning_spans():
+    """Spans of the data that hold days of training and validation."""
+    months = {str(span)[:7] for span in spans((*PERIODS.train, *PERIODS.validation))}
+    return [span for span in SPANS if str(span)[:7] in months]
 
 
 def learning_parts_of(field):
     """Parts of a field that training and validation read."""
-    return parts_of(field, *PERIODS.train, *PERIODS.validation)
+    return [PATHS.part(field, span) for span in learning_spans()]
 
 
 def learning_parts(wildcards):
@@ -177,6 +177,26 @@ def normalisation_of(wildcards):
 def models_of(wildcards):
     """Bundles that predict a field: the coupled one, and the one of the field alone."""
     return PATHS.models(wildcards.field)
+
+
+def core_of(task):
+    """Bundle that a task starts from, if from any."""
+    return [] if CONFIG.finetune[task].core == "scratch" else PATHS.core(task)
+
+
+def target_parts_of(task):
+    """Parts of a task's target that training and validation read; a forecast has none."""
+    if CONFIG.finetune[task].kind != "target":
+        return []
+    target = CONFIG.finetune[task].target
+    return [PATHS.target_part(target, span) for span in learning_spans()]
+
+
+def statics_of(task):
+    """Static fields that the head of a task is given."""
+    what = CONFIG.finetune[task]
+    names = what.statics if what.kind == "target" else ()
+    return [PATHS.static(name, what.target) for name in names]
 
 
 def growing(megabytes):

@@ -1,0 +1,49 @@
+"""Static fields on the evaluation grid of a target, as the head of a task is given them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from atmorep.errors import IntegrityError
+from atmorep.grids import Grid
+
+
+def read_statics(paths: Iterable[Path], grid: Grid) -> NDArray[np.float32]:
+    """Return standardised static fields (S, rows, columns); NaN where they have no value.
+
+    Args:
+        paths: NetCDF files that 'atmorep static' wrote, one a field.
+        grid: evaluation grid that they are on.
+
+    Raises:
+        IntegrityError: if one is absent, not such a file, or on another grid.
+    """
+    fields = [_standardised(_read(path, grid)) for path in paths]
+    return np.stack(fields) if fields else np.zeros((0, *grid.shape), np.float32)
+
+
+def _read(path: Path, grid: Grid) -> NDArray[np.float32]:
+    try:
+        with xr.open_dataarray(path) as values:
+            found = values.squeeze().to_numpy().astype(np.float32)
+    except (OSError, ValueError) as error:
+        raise IntegrityError(
+            f"{path}: cannot be read as a static field ({error}); delete it and run 'atmorep static'"
+        ) from None
+    if found.shape != grid.shape:
+        raise IntegrityError(
+            f"{path}: has {found.shape} cells, the evaluation grid {grid.shape}; delete it and run "
+            "'atmorep static'"
+        )
+    return found
+
+
+def _standardised(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of mean 0 and deviation 1; a field that is the same everywhere becomes 0."""
+    deviation = values - np.nanmean(values, dtype=np.float64)
+    return (deviation / (np.nanstd(values, dtype=np.float64) or 1.0)).astype(np.float32)
