@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from atmorep.errors import DataError, SourceError
 from atmorep.fields import Field
 from atmorep.grids import Grid
+from atmorep.sources.units import conversion
 from atmorep.timeaxis import Hours
 
 _TIME = ("valid_time", "time")
@@ -26,54 +26,8 @@ _LEVEL = {
 }
 _PRESSURE_UNITS = {"hPa": 1.0, "millibars": 1.0, "mbar": 1.0, "mb": 1.0, "Pa": 0.01}
 
-_CONVERSIONS: dict[tuple[str, str], tuple[float, float]] = {
-    ("hPa", "Pa"): (100.0, 0.0),
-    ("millibars", "Pa"): (100.0, 0.0),
-    ("mbar", "Pa"): (100.0, 0.0),
-    ("degC", "K"): (1.0, 273.15),
-    ("celsius", "K"): (1.0, 273.15),
-    ("Celsius", "K"): (1.0, 273.15),
-    ("C", "K"): (1.0, 273.15),
-    ("kelvin", "K"): (1.0, 0.0),
-    ("mm", "m"): (1e-3, 0.0),
-    ("cm", "m"): (1e-2, 0.0),
-    ("m of water equivalent", "m"): (1.0, 0.0),
-    ("g kg-1", "kg kg-1"): (1e-3, 0.0),
-    ("1", "kg kg-1"): (1.0, 0.0),
-    ("J kg-1", "m2 s-2"): (1.0, 0.0),
-    ("hPa s-1", "Pa s-1"): (100.0, 0.0),
-    ("mm", "kg m-2"): (1.0, 0.0),
-}
-"""Factor and offset from one unit to another, where the name leaves no doubt."""
-
 _TOLERANCE = 2e-3
 """Degrees by which a coordinate may be off: old files have three decimals."""
-
-
-def canonical_units(text: str) -> str:
-    """Return ``text`` with exponents written plainly: ``m**2 s**-2``, ``m^2/s^2`` become ``m2 s-2``."""
-    text = re.sub(r"\*\*|\^", "", text.strip())
-    first, *divisors = (part.strip() for part in text.split("/"))
-    inverse = [re.sub(r"^([A-Za-z]+)(\d*)$", lambda m: f"{m[1]}-{m[2] or 1}", d) for d in divisors]
-    return " ".join([first, *inverse])
-
-
-def conversion(units: str | None, field: Field, where: str) -> tuple[float, float]:
-    """Return factor and offset from ``units`` to the unit of ``field``.
-
-    Raises:
-        DataError: naming ``where``, if there is no unit or no conversion without doubt.
-    """
-    have, want = canonical_units(units or ""), canonical_units(field.units)
-    if have == want:
-        return 1.0, 0.0
-    try:
-        return _CONVERSIONS[have, want]
-    except KeyError:
-        raise DataError(
-            f"{where}: its unit '{units or ''}' is not {field.units} and cannot be converted without doubt; "
-            "correct the attribute 'units' or the data"
-        ) from None
 
 
 class GriddedFile:
@@ -93,7 +47,7 @@ class GriddedFile:
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{path}: cannot be read ({error}); fetch the file again") from None
         variable = self._file[self._variable_name()]
-        self._scale = conversion(variable.attrs.get("units"), field, self.where)
+        self._scale = conversion(variable.attrs.get("units"), field.units, self.where)
         self.packing = abs(float(variable.encoding.get("scale_factor") or 0)) * self._scale[0]
         self._time = self._name(variable, _TIME, "time")
         self._variable = self._one_version(variable)
