@@ -37,16 +37,20 @@ class LapseRate:
 
     Attributes:
         rate: change with height in the guess's unit per m, one for all cells and times.
+        offset: at the height of the interpolated points, likewise: a guess from above the ground is brought
+            down to it.
         above: height of the cells over what bilinear interpolation of the points' heights gives (row,
             column) in m; zero where it is not known.
     """
 
     rate: float
+    offset: float
     above: Values
 
     def predict(self, state: State) -> Values:
-        """Add the rate times the height."""
-        return _raised(state.inputs, state.interpolated() + np.float32(self.rate) * self.above)
+        """Add the offset, and the rate times the height."""
+        change = np.float32(self.offset) + np.float32(self.rate) * self.above
+        return _raised(state.inputs, state.interpolated() + change)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class Fit:
             yield slice(start, min(start + height, rows))
 
     def lapse_rate(self, above: Values) -> LapseRate:
-        """Regress target minus guess on the height, over all cells and times; the mean error is no slope."""
+        """Regress target minus guess on the height, over all cells and times."""
         sums = np.zeros(5)  # n, x, y, xx, xy
         for rows in self.blocks(8):
             between = self.inputs.between.part(rows)
@@ -82,7 +82,8 @@ class Fit:
                 f"{self._key}: heights of the cells do not differ from the interpolated ones, or there is no "
                 "target on training days; remove lapse_rate from baselines"
             )
-        return LapseRate((count * product - first * second) / (count * square - first**2), above)
+        rate = (count * product - first * second) / (count * square - first**2)
+        return LapseRate(rate, (second - rate * first) / count, above)
 
     @property
     def _key(self) -> str:

@@ -44,8 +44,9 @@ def fit(config: Config, task: str) -> None:
 def _fit(fits: Fit, name: str, folder: Path) -> dict[str, Any]:
     """Fit one baseline and write what it is; returns what there is to be said of it."""
     if name == "lapse_rate":
-        rate = fits.lapse_rate(above(fits.inputs)).rate
-        return {"rate": rate, "units": f"{known_field(fits.inputs.target.field).units} m**-1"}
+        fitted = fits.lapse_rate(above(fits.inputs))
+        units = known_field(fits.inputs.target.field).units
+        return {"rate": fitted.rate, "offset": fitted.offset, "units": f"{units} m**-1"}
     if name == "regression":
         regression = fits.regression()
         names = list(fits.inputs.names)
@@ -95,7 +96,7 @@ def _load(inputs: Inputs, name: str, folder: Path, summary: dict[str, Any]) -> B
     if name == "bicubic":
         return Interpolated("bicubic")
     if name == "lapse_rate":
-        return LapseRate(summary[name]["rate"], above(inputs))
+        return LapseRate(summary[name]["rate"], summary[name]["offset"], above(inputs))
     with xr.open_dataset(folder / f"{name}.nc") as file:
         arrays = {str(key): values.to_numpy() for key, values in file.data_vars.items()}
     if name == "regression":
