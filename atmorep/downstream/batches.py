@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from atmorep.config import Config
+from atmorep.downstream.between import Between
 from atmorep.downstream.head import Cells
+from atmorep.downstream.interval import Interval
 from atmorep.downstream.patches import Patch, Patches, Steps
 from atmorep.errors import DataError
 from atmorep.fields import field as known_field
@@ -123,6 +125,8 @@ class PatchReader:
         level = 0 if task.guess.level is None else task.guess.level
         self._level = self._guess.levels.index(level)
         self._factors = factors(statics, self.patches.refine)
+        self._between = Between.of(config, config.targets[task.target])
+        self._interval = Interval.of(config, task)
         self.grid = evaluation_grid(config, task.target)
 
     def fields(self, patches: Sequence[Patch]) -> dict[str, FieldPart]:
@@ -157,31 +161,26 @@ class PatchReader:
         """First predicted time step of a patch on the store's axis, and their number."""
         return patch.window.start + self.steps.start, self.steps.stop - self.steps.start
 
-    def _interpolated(self, patch: Patch) -> NDArray[np.float32]:
-        """The guess in physical units between the centres of grid points (S, R, C).
+    def guessed(self) -> NDArray[np.bool_]:
+        """Return (axis.size,) True where there is a guess for a target's value."""
+        return self._interval.whole(self._guess.available())
 
-        Grid points around the patch are read too; where the grid ends the last one is repeated.
-        """
-        grid, (rows, columns), r = self._guess.grid, self.patches.shape, self.patches.refine
-        top, bottom = min(1, patch.row), min(1, grid.shape[0] - patch.row - rows)
-        left, right = (
-            (1, 1)
-            if grid.periodic
-            else (min(1, patch.column), min(1, grid.shape[1] - patch.column - columns))
-        )
-        places = (patch.row - top, rows + top + bottom, patch.column - left, columns + left + right)
-        read = self._guess.read(*self.times(patch), *places)[:, self._level]
-        between = interpolate(torch.from_numpy(read).unsqueeze(1), scale_factor=r, mode="bilinear")
-        cut = between[:, 0, top * r : (top + rows) * r, left * r : (left + columns) * r]
-        return np.asarray(cut.numpy())
+    def _interpolated(self, patch: Patch) -> NDArray[np.float32]:
+        """The guess in physical units at the cells of a patch (S, R, C)."""
+        between, (start, steps) = self._between.part(*self.places(patch)), self.times(patch)
+        rows, columns = between.rows.read, between.columns.read
+        places = rows.start, rows.stop - rows.start, columns.start, columns.stop - columns.start
+        back = self._interval.before
+        read = self._guess.read(start - back, steps + back, *places)[:, self._level]
+        return between(self._interval.over(read))
 
 
 class TargetBatches:
     """Batches by number, whoever asks.
 
-    A sample's time is drawn uniformly among those whose neighbourhood lies within the periods and at whose
-    predicted steps there is a target, its patch uniformly among those of the region, and its neighbourhood
-    uniformly among those that hold the patch.
+    A sample's time is drawn uniformly among those whose neighbourhood lies within the periods, at whose
+    predicted steps there is a target at some and a guess at all; its patch uniformly among those of the
+    region, and its neighbourhood uniformly among those that hold the patch.
 
     Args:
         reader: of what the model is given.
@@ -204,13 +203,12 @@ class TargetBatches:
         share: Share,
     ) -> None:
         self.name, self.reader, self.target, self.holdout, self.share = name, reader, target, holdout, share
-        there = target.available()
-        offsets = np.arange(reader.steps.start, reader.steps.stop)
-        self.starts = starts[there[starts[:, None] + offsets].any(1)]
+        steps = starts[:, None] + np.arange(reader.steps.start, reader.steps.stop)
+        self.starts = starts[target.available()[steps].any(1) & reader.guessed()[steps].all(1)]
         if not len(self.starts):
             raise DataError(
-                f"finetune.{name}: the target has no value at any predicted step in data.periods."
-                f"{share.purpose}; convert it for these days or change the periods"
+                f"finetune.{name}: there is no target, with a guess for it, at any predicted step in "
+                f"data.periods.{share.purpose}; convert it for these days or change the periods"
             )
 
     def __getitem__(self, number: int) -> Batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -98,10 +98,13 @@ class Between:
         )
         return cls(*both)
 
-    def part(self, rows: slice) -> Between:
-        """To the cells of ``rows`` only."""
-        axis = self.rows
-        return Between(Axis(axis.points, axis.refine, axis.size, (rows.start, rows.stop)), self.columns)
+    def part(self, rows: slice, columns: slice | None = None) -> Between:
+        """To the cells of ``rows`` and, where they are given, ``columns`` only."""
+        part = replace(self.rows, part=(rows.start, rows.stop))
+        across = (
+            self.columns if columns is None else replace(self.columns, part=(columns.start, columns.stop))
+        )
+        return Between(part, across)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from atmorep.config import Config
 from atmorep.downstream.between import Between, Kernel
-from atmorep.fields import field as known_field
+from atmorep.downstream.interval import Interval
 from atmorep.paths import Paths
 from atmorep.store.normalisation import Normalisation
 from atmorep.store.reader import FieldReader
@@ -60,6 +60,7 @@ class Inputs:
         self.spec = config.targets[self.task.target]
         self.target = TargetReader(config, self.task.target)
         self.between = Between.of(config, self.spec)
+        self.interval = Interval.of(config, self.task)
         fields = dict.fromkeys((self.task.guess.field, *config.tokens_read(self.task)))
         self.readers = {field: FieldReader(config, field) for field in fields}
         self.axis = self.target.axis
@@ -85,21 +86,12 @@ class Inputs:
         harmonics = (f"{wave}_{hours}h" for hours in HOURS for wave in ("sin", "cos"))
         return ("one", *(feature.name for feature in self.features), *harmonics)
 
-    @cached_property
-    def window(self) -> int:
-        """Times whose values make one of the guess: those of the interval that a target stands for."""
-        time = self.spec.time
-        return 1 if time.kind == "instant" else time.window_hours // self.axis.step
-
     def available(self) -> NDArray[np.bool_]:
         """Return (axis.size,) True where target, fields and guess are there."""
         there = self.target.available()
         for reader in self.readers.values():
             there &= reader.available()
-        guess = self.readers[self.task.guess.field].available()
-        for back in range(1, self.window):
-            there &= np.concatenate([np.zeros(back, bool), guess[:-back]])
-        return there
+        return there & self.interval.whole(self.readers[self.task.guess.field].available())
 
     def training(self, cell_bytes: int, cells: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
         """Yield the training days a few at a time: the first time, and which times have all.
@@ -130,17 +122,11 @@ class Inputs:
         return reader.read(start, steps, *places)[:, reader.levels.index(feature.level)]
 
     def guess(self, start: int, steps: int, between: Between) -> Values:
-        """The guess at the points around the cells, like :meth:`points`, for the target's interval.
-
-        A target that is a sum is compared with the sum of a guess that is accumulated over hours: with the
-        mean hour of those in the store, times the hours of the interval. Else the mean is taken.
-        """
-        back = min(self.window - 1, start)
+        """The guess at the points around the cells, like :meth:`points`, for the target's interval."""
+        back = min(self.interval.before, start)
         read = self.points(self.features[0], start - back, steps + back, between)
-        read = np.concatenate([np.full((self.window - 1 - back, *read.shape[1:]), np.nan, np.float32), read])
-        mean: Values = np.lib.stride_tricks.sliding_window_view(read, self.window, axis=0).mean(axis=-1)
-        summed = self.spec.time.kind == "sum" and known_field(self.features[0].field).accumulated
-        return mean * np.float32(self.spec.time.window_hours) if summed else mean
+        lacking = np.full((self.interval.before - back, *read.shape[1:]), np.nan, np.float32)
+        return self.interval.over(np.concatenate([lacking, read]))
 
     def regressors(self, start: int, steps: int, between: Between) -> Values:
         """What a regression is on (time, name, row, column), standardised."""

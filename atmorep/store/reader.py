@@ -81,6 +81,9 @@ class ArrayReader:
             IntegrityError: if a shard is corrupted.
         """
         height, width = self.grid.shape
+        if self.grid.periodic and columns > width:  # more than once around
+            ring = self.read(start, steps, row, rows, 0, width)
+            return ring[..., (column + np.arange(columns)) % width]
         first = column % width if self.grid.periodic else column
         wrapped = max(0, first + columns - width) if self.grid.periodic else 0
         inside = 0 <= start <= start + steps <= self.axis.size and 0 <= row <= row + rows <= height

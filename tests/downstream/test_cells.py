@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from downscaling import LAPSE_RATE, height, truth
+from downscaling import LAPSE_RATE, TASK, height, truth
 
+from atmorep.config import TargetTask
 from atmorep.downstream.batches import Scale, factors
+from atmorep.downstream.interval import Interval
 from atmorep.downstream.problem import TargetCells
 from atmorep.errors import DataError
 from atmorep.losses import loss_of
@@ -74,9 +76,11 @@ def test_times_without_a_target_are_not_drawn(prepared_task):
     gap = [str(t) for t in times if np.datetime64("2001-02-01") <= t < np.datetime64("2001-02-08")]
     left = times[opened(prepared_task(missing=gap))[1].starts]
     offsets = np.array([12, 18], "timedelta64[h]")
-    lacking = np.isin(first[:, None] + offsets, np.array(gap, "datetime64[h]")).all(1)
-    assert set(left) == set(first[~lacking])
-    with pytest.raises(DataError, match=r"has no value at any predicted step in data\.periods\.train"):
+    without = np.isin(first[:, None] + offsets, np.array(gap, "datetime64[h]")).all(1)
+    assert set(left) == set(first[~without])
+    with pytest.raises(
+        DataError, match=r"no target, with a guess for it, at any predicted step in data\.periods\.train"
+    ):
         opened(prepared_task(missing=[str(t) for t in times[: 4 * 47]]))
 
 
@@ -115,3 +119,16 @@ def test_what_is_finer_than_the_grid_is_a_factor_of_its_own():
     assert (found[2] == 0).all()
     torch.testing.assert_close(found[3], torch.from_numpy(ripple / ripple.std(ddof=1)))
     assert factors(np.zeros((3, 5, 5), np.float32), 1).shape == (3, 5, 5)
+
+
+def test_a_sum_is_compared_with_the_hours_of_its_interval(prepared_task):
+    """6-hourly states of an accumulation over an hour: twelve times the mean of the two in 12 h."""
+    rain = {"field": "tp", "units": "m", "time": {"kind": "sum", "window_hours": 12}}
+    config = prepared_task({"guess": {"field": "tp"}, "fields": ["tp"]}, target=rain)
+    interval = Interval.of(config, config.target_task(NAME))
+    assert interval == Interval(2, 12.0)
+    values = np.array([1, 3, 2, 6], np.float32)
+    np.testing.assert_array_equal(interval.over(values), [24, 30, 48])
+    assert interval.whole(np.array([1, 1, 0, 1, 1], bool)).tolist() == [0, 1, 0, 0, 1]
+    temperature = Interval.of(prepared_task(), TargetTask.model_validate(TASK))
+    np.testing.assert_array_equal(temperature.over(values), values)

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from downscaling import FILES, TARGET, TASK
 from torch import nn
 
 from atmorep.config.finetune import Head as HeadConfig
 from atmorep.downstream.head import Cells, Head, HeadShape
+from atmorep.downstream.model import build
+from atmorep.model.inputs import Inputs
 from atmorep.sampling.tokens import detokenise
 
 CONFIG = HeadConfig(embed_dim=16, heads=2, blocks=1, channels=3, layers=2, tails=4)
@@ -75,3 +78,23 @@ def test_what_is_outside_of_the_patch_is_seen_through_the_transformer(head):
     features.requires_grad_()
     head(features, values, cells).sum().backward()
     assert (features.grad != 0).any(-1).all()  # every token, through attention
+
+
+def test_core_and_head_compile_to_one_graph(configure):
+    """From the embedded tokens on, as the core alone; traced as it would be for any compiler."""
+    config = configure(
+        targets={"fine": TARGET},
+        statics={"relief": {"source": FILES, "variable": "z", "units": "m"}},
+        finetune={"downscaling": TASK},
+        network={"encoder_tokens": "visible", "first_guess": "temporal"},
+    )
+    torch.manual_seed(0)
+    model = build(config, "downscaling").eval()
+    given = Inputs(
+        torch.randn(2, 1, 3, 2, 3, 18), torch.randn(2, 1, 3, 2, 3, 10), torch.zeros(2, 1, 3, 2, 3) > 0
+    )
+    places = torch.tensor([1, 0]), torch.tensor([2, 1])
+    cells = Cells(torch.randn(2, 2, 8, 10), torch.randn(2, 2, 8, 10), *places)
+    expected = model({"2t": given}, cells)
+    model.process = torch.compile(model.process, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(model({"2t": given}, cells), expected)

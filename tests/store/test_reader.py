@@ -52,6 +52,13 @@ def test_windows_beyond_time_or_poles_are_refused(world, window):
         FieldReader(world, "u").read(*window)
 
 
+def test_windows_go_on_around_the_globe(world):
+    reader = FieldReader(world, "u")
+    ring = reader.read(FIRST, 2, 3, 4, 0, 36)
+    found = reader.read(FIRST, 2, 3, 4, -2, 40)
+    np.testing.assert_array_equal(found, np.concatenate([ring[..., -2:], ring, ring[..., :2]], axis=-1))
+
+
 @pytest.mark.parametrize("column", [-1, 35])
 def test_windows_beyond_a_region_are_refused(experiment, column):
     config = build(experiment())

@@ -48,7 +48,8 @@ def test_after_a_kill_it_goes_on_bit_for_bit(pretrained_task, core):
     pd.testing.assert_frame_equal(log, log_again, check_exact=True)
 
 
-def test_two_ranks_train_as_one_though_their_cells_differ(pretrained_task):
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_ranks_train_as_one_though_their_cells_differ(pretrained_task, strategy):
     def trained(ranks, **settings):
         hole = (slice(0, 3), slice(0, 9))
         training = {**SETTINGS, "optimizer": "adamw", **settings}
@@ -59,7 +60,7 @@ def test_two_ranks_train_as_one_though_their_cells_differ(pretrained_task):
     alone, log, folder = trained(1)
     for path in folder.iterdir():
         path.unlink()
-    shared, shared_log, _ = trained(2, accumulate=2)
+    shared, shared_log, _ = trained(2, accumulate=2, strategy=strategy)
     for name in (name for name in alone if "k_norm.bias" not in name):
         torch.testing.assert_close(shared[name], alone[name], atol=2e-4, rtol=1e-3, msg=name)
     pd.testing.assert_frame_equal(log, shared_log, rtol=1e-4)
