@@ -51,6 +51,12 @@ COMMANDS = (
     Command("finetune", "train a downstream task on", "downstream.finetune:finetune", ("task",)),
     Command("evaluate", "score one field on the test days", "evaluation.stage:evaluate", ("field",)),
     Command("baselines", "fit what a downstream task is compared with", "downstream.fitted:fit", ("task",)),
+    Command(
+        "evaluate-task",
+        "score a downstream task on the test days",
+        "evaluation.downstream:evaluate_task",
+        ("task",),
+    ),
     Command("report", "collect the scores and write the report", "report.stage:report"),
     Command(
         "attention",

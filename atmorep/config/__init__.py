@@ -252,6 +252,11 @@ class Config(Section):
             raise ConfigError(f"finetune.{name}: there is no such task of kind target; use {known or 'none'}")
         return task
 
+    @property
+    def target_tasks(self) -> tuple[str, ...]:
+        """Names of the downstream tasks that predict a target."""
+        return tuple(name for name, task in self.finetune.items() if isinstance(task, TargetTask))
+
     def masking_of(self, name: str) -> Masking:
         """What is hidden of field ``name`` in training."""
         return self.masking.of(name, self.fields[name].masking)

@@ -14,8 +14,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from atmorep.artefacts import written_aside
+from atmorep.config import Config
+from atmorep.downstream import fitted
 from atmorep.downstream.baselines import Baseline
 from atmorep.downstream.inputs import Inputs
+from atmorep.downstream.predictor import DownstreamPredictor
 from atmorep.errors import DataError
 from atmorep.evaluation import output
 from atmorep.evaluation.bootstrap import resamples
@@ -140,6 +143,20 @@ class TaskEvaluation:
         return {"atmorep": self.predictor.tails, **dict.fromkeys(self.baselines, 1)}
 
 
+def evaluate_task(config: Config, task: str) -> None:
+    """Score the fine-tuned model of ``task`` and its baselines; see :func:`score_task`.
+
+    Raises:
+        ConfigError: if there is no such task.
+        DataError: if no test period holds a neighbourhood and a target, or the model predicts values that
+            are not finite.
+        IntegrityError: if the model, the baselines or a store is not there.
+    """
+    inputs = Inputs(config, task)
+    predictor = DownstreamPredictor.load(config, Paths(config).finetuned(task))
+    score_task(TaskEvaluation(inputs, predictor, fitted.load(inputs)))
+
+
 def score_task(evaluation: TaskEvaluation) -> None:
     """Score a task on the test periods; writes the folder ``Paths(config).task_evaluation(task)``.
 
@@ -212,11 +229,11 @@ def _predictions(evaluation: TaskEvaluation, subject: output.Subject, path: Path
 def _case(evaluation: TaskEvaluation, subject: output.Subject, number: int) -> xr.Dataset:
     """Predict one time again and return its maps (lead_time, level, latitude, longitude).
 
-    The baseline is the guess itself of rain, else the first one configured.
+    The baseline is the first one that is not the interpolated guess, which is shown too.
     """
     (state,) = evaluation.states([number])
-    members, names = state.predictions["atmorep"], list(state.predictions)
-    reference = names[1] if len(names) > 1 else "bilinear"
+    members = state.predictions["atmorep"]
+    reference = next((name for name in evaluation.baselines if name != "bilinear"), "bilinear")
     maps = {
         "target": ("target", state.target),
         "guess": ("first guess", state.guess),
@@ -229,8 +246,8 @@ def _case(evaluation: TaskEvaluation, subject: output.Subject, number: int) -> x
         name: (dims, values[None, None].astype(np.float32), subject.physical(what))
         for name, (what, values) in maps.items()
     }
-    known = (~np.isnan(state.target)).astype(np.int8)[None, None]
-    variables["hidden"] = (dims, known, {"long_name": "1 where there is a target", "units": "1"})
+    flags = {"long_name": "1 where hidden from the model", "units": "1"}
+    variables["hidden"] = (dims, np.ones((1, 1, *state.target.shape), np.int8), flags)
     when = output.time(evaluation.times[number], [0])
     where = {"level": [0], **_space(evaluation), "baseline_model": reference}
     return xr.Dataset(variables, {**when, **where})

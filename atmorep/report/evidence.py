@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from safetensors import SafetensorError, safe_open
 
-from atmorep.config import Config
+from atmorep.config import Config, TargetTask
 from atmorep.errors import IntegrityError
 from atmorep.fields import Field, field
 from atmorep.paths import Paths
@@ -65,6 +65,57 @@ class Evidence:
     files: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class TaskEvidence:
+    """All that is known about one downstream task.
+
+    Attributes:
+        name: of the task.
+        task: its settings.
+        spec: field of the target.
+        metrics: scores, columns of ``METRIC_COLUMNS``.
+        maps: one representative case (task, lead_time, level, latitude, longitude).
+        statistics: scores by time.
+        series: target and predictions at places (init_time, number, model, point); None without places.
+        fitted: what was fitted of each baseline, by name.
+        training: of the task.
+        files: artefacts behind the task, for the provenance.
+    """
+
+    name: str
+    task: TargetTask
+    spec: Field
+    metrics: pd.DataFrame
+    maps: xr.Dataset
+    statistics: xr.Dataset
+    series: xr.Dataset | None
+    fitted: dict[str, dict[str, Any]]
+    training: Trained
+    files: tuple[Path, ...]
+
+
+def collect_task(config: Config, name: str) -> TaskEvidence:
+    """Read the artefacts of the downstream task ``name``; errors as of :func:`collect`."""
+    paths, task = Paths(config), config.target_task(name)
+    evaluation, bundle, baselines = paths.task_evaluation(name), paths.finetuned(name), paths.baseline(name)
+    read = _Reader(f"task {name}").read
+    series = evaluation / "series.nc"
+    log = read("finetune", bundle / "training.csv", partial(_training, field=None))
+    size = read("finetune", bundle / "model.safetensors", partial(_parameters, prefix=""))
+    return TaskEvidence(
+        name,
+        task,
+        field(config.targets[task.target].field),
+        read("evaluate-task", evaluation / "metrics.csv", _metrics),
+        read("evaluate-task", evaluation / "maps.nc", _dataset),
+        read("evaluate-task", evaluation / "statistics.nc", _dataset),
+        read("evaluate-task", series, _dataset) if task.scores.points else None,
+        read("baselines", baselines / "fitted.json", _json),
+        Trained(f"{name}, fine-tuned", log, size),
+        (evaluation / "metrics.csv", bundle / "model.safetensors", baselines / "fitted.json"),
+    )
+
+
 def collect(config: Config, name: str) -> Evidence:
     """Read the artefacts of field ``name``.
 
@@ -73,7 +124,7 @@ def collect(config: Config, name: str) -> Evidence:
     """
     paths = Paths(config)
     evaluation, models = paths.evaluation(name), paths.models(name)
-    read = _Reader(name).read
+    read = _Reader(f"field {name}").read
     spans = [str(span) for span in data_spans(config.data)]
     for span in spans:
         read("convert", paths.part(name, span), _json)
@@ -99,24 +150,26 @@ def _trained(config: Config, name: str, folder: Path, read: Callable[..., Any]) 
     stage, title = ("couple", f"{name}, coupled") if coupled else ("pretrain", f"{name}, alone")
     read(stage, folder / "config.yaml", Path.read_text)
     log = read(stage, folder / "training.csv", partial(_training, field=name if coupled else None))
-    return Trained(title, log, read(stage, folder / "model.safetensors", partial(_parameters, field=name)))
+    return Trained(
+        title, log, read(stage, folder / "model.safetensors", partial(_parameters, prefix=f"fields.{name}."))
+    )
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads artefacts of one field; says which stage makes the one that cannot be read."""
+    """Reads artefacts of one field or task; says which stage makes the one that cannot be read."""
 
-    name: str
+    of: str
 
     def read(self, stage: str, path: Path, reader: Callable[[Path], Content]) -> Content:
-        remedy = f"run 'atmorep {stage}' for field {self.name}, or snakemake"
+        remedy = f"run 'atmorep {stage}' for {self.of}, or snakemake"
         if not path.is_file():
-            raise IntegrityError(f"{path}: is missing (field {self.name}); {remedy}")
+            raise IntegrityError(f"{path}: is missing ({self.of}); {remedy}")
         try:
             return reader(path)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise IntegrityError(
-                f"{path}: cannot be read (field {self.name}): {error}; delete it and {remedy}"
+                f"{path}: cannot be read ({self.of}): {error}; delete it and {remedy}"
             ) from None
 
 
@@ -160,10 +213,10 @@ def _verification(path: Path) -> dict[str, Any]:
     return outcome
 
 
-def _parameters(path: Path, field: str) -> int:
+def _parameters(path: Path, prefix: str) -> int:
     total = 0
     with safe_open(path, framework="numpy") as tensors:
-        for key in (key for key in tensors.keys() if key.startswith(f"fields.{field}.")):  # noqa: SIM118
+        for key in (key for key in tensors.keys() if key.startswith(prefix)):  # noqa: SIM118
             size = 1
             for extent in tensors.get_slice(key).get_shape():
                 size *= extent

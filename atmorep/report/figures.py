@@ -36,6 +36,14 @@ _LINES: dict[str, dict[str, Any]] = {
     "persistence": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
     "climatology": {"color": "#009E73", "marker": "^", "linestyle": "-."},
     "linear": {"color": "#CC79A7", "marker": "D", "linestyle": ":"},
+    "target": {"color": "black", "marker": "", "linestyle": "-"},
+    "raw": {"color": "0.35", "marker": "v", "linestyle": (0, (5, 2, 1, 2))},
+    "bilinear": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
+    "bicubic": {"color": "#E69F00", "marker": "P", "linestyle": (0, (6, 2))},
+    "lapse_rate": {"color": "#009E73", "marker": "^", "linestyle": "-."},
+    "regression": {"color": "#CC79A7", "marker": "D", "linestyle": ":"},
+    "quantile_mapping": {"color": "#56B4E9", "marker": "X", "linestyle": (0, (3, 1, 1, 1))},
+    "unet": {"color": "#A08000", "marker": "*", "linestyle": (0, (8, 2))},
 }
 _SPREAD: dict[str, Any] = {
     "color": "#56B4E9",
@@ -69,16 +77,16 @@ class Picture:
         return f"data:{media};base64,{base64.b64encode(self.data).decode()}"
 
 
-def panels(rows: int, columns: int, height: float, legend: bool = True) -> tuple[Figure, list[Axes]]:
+def panels(rows: int, columns: int, height: float, legend: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure of plots in a grid, with margins in inches: quicker than a layout found by trial.
 
     Args:
         rows: rows of plots.
         columns: columns of plots.
         height: height of a plot in inches.
-        legend: leave room for a legend above.
+        legend: rows of a legend above, for which room is left.
     """
-    left, below, above, width = 0.65, 0.5, 0.4 if legend else 0.12, 8.4
+    left, below, above, width = 0.65, 0.5, 0.2 + 0.2 * legend if legend else 0.12, 8.4
     tall = rows * (height + below) + above
     figure = Figure(figsize=(width, tall))
     figure.subplots_adjust(
@@ -105,11 +113,17 @@ CROWDED = 100
 """Initial times from which markers hide the lines."""
 
 
-def _line(model: str) -> dict[str, Any]:
+def line(model: str) -> dict[str, Any]:
+    """Colour, marker, dashes and name of a model."""
     return {**_LINES.get(model, _OTHER), "label": units.MODELS.get(model, model), "markersize": 5}
 
 
-def _bars(rows: pd.DataFrame) -> Any:
+def legend_rows(scores: Scores, more: int = 0) -> int:
+    """Rows of a legend in five columns of all models and ``more`` lines."""
+    return -(-(len(scores.models) + more) // 5)
+
+
+def bars(rows: pd.DataFrame) -> Any:
     """Distances of the interval's ends from the value (2, rows); none where there is no interval."""
     value = rows["value"].to_numpy(float)
     ends = np.stack([value - rows["lower"].to_numpy(float), rows["upper"].to_numpy(float) - value])
@@ -148,9 +162,9 @@ def _lead_panel(axis: Axes, scores: Scores, name: str, level: int) -> None:
             continue
         # side by side, so that bars of equal scores do not hide each other
         x = rows["lead_hours"].to_numpy(float) + (place - spread) * width * 0.012
-        axis.errorbar(x, rows["value"], yerr=_bars(rows), capsize=2.5, **_line(model))
+        axis.errorbar(x, rows["value"], yerr=bars(rows), capsize=2.5, **line(model))
     if name == "rmse" and not (rows := scores.curve("atmorep", "spread", level, region)).empty:
-        axis.errorbar(rows["lead_hours"], rows["value"], yerr=_bars(rows), capsize=2.5, **_SPREAD)
+        axis.errorbar(rows["lead_hours"], rows["value"], yerr=bars(rows), capsize=2.5, **_SPREAD)
     axis.set_xlabel("Lead time (h)")
     axis.set_ylabel(scores.heading(name))
     axis.set_xticks(scores.leads)
@@ -173,9 +187,10 @@ def _ends(scores: Scores, level: int) -> str:
 
 def skill_by_level(scores: Scores) -> Picture:
     """Scores of a task with one lead time, level by level, with 95 % intervals."""
-    shown = [name for name in _PANELS[:2] if name in scores.metrics]
+    shown = [name for name in _PANELS if name in scores.metrics][:2]
+    height = 0.5 + max(0.5, 0.1 * len(scores.models)) * len(scores.levels)
     with rc_context({**STYLE, "axes.grid.axis": "x"}):
-        figure, axes = panels(1, len(shown), 0.5 + 0.5 * len(scores.levels))
+        figure, axes = panels(1, len(shown), height, legend_rows(scores))
         for axis, name in zip(axes, shown, strict=True):
             _level_panel(axis, scores, name)
         for axis in axes[1:]:
@@ -192,11 +207,11 @@ def skill_by_level(scores: Scores) -> Picture:
 def _level_panel(axis: Axes, scores: Scores, name: str) -> None:
     """Points with horizontal bars; levels downward, models of one level below each other."""
     for place, model in enumerate(scores.models):
-        style = {**_line(model), "linestyle": "none"}
-        shift = 0.16 * (place - (len(scores.models) - 1) / 2)
+        style = {**line(model), "linestyle": "none"}
+        shift = min(0.16, 0.8 / len(scores.models)) * (place - (len(scores.models) - 1) / 2)
         rows = pd.concat(scores.curve(model, name, level, scores.regions[0]) for level in scores.levels)
         height = np.array([scores.levels.index(level) for level in rows["level"]]) + shift
-        axis.errorbar(rows["value"], height, xerr=_bars(rows), capsize=2.5, **style)
+        axis.errorbar(rows["value"], height, xerr=bars(rows), capsize=2.5, **style)
     axis.set_yticks(range(len(scores.levels)), [scores.level(level) for level in scores.levels])
     axis.set_ylim(len(scores.levels) - 0.5, -0.5)
     axis.set_xlabel(scores.heading(name))
@@ -221,10 +236,10 @@ def error_by_time(scores: Scores, statistics: xr.Dataset, level: int, lead: floa
     # a gap between test periods is no line
     gaps = np.flatnonzero(np.diff(times) > step) + 1
     with rc_context(STYLE):
-        figure, (axis,) = panels(1, 1, 1.9)
+        figure, (axis,) = panels(1, 1, 1.9, legend_rows(scores))
         for model in scores.models:
             error = np.sqrt(squared.sel(model=model).to_numpy()) * units.display(scores.field).factor
-            style = {**_line(model), "markersize": 2.5 if len(times) <= CROWDED else 0, "linewidth": 1}
+            style = {**line(model), "markersize": 2.5 if len(times) <= CROWDED else 0, "linewidth": 1}
             axis.plot(np.insert(times, gaps, times[gaps]), np.insert(error, gaps, np.nan), **style)
         axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
         axis.set_ylabel(scores.heading("rmse"))
@@ -248,7 +263,7 @@ def training_curves(name: str, training: pd.DataFrame) -> Picture:
     """
     samples = training["samples"].to_numpy(float)
     with rc_context(STYLE):
-        figure, (loss, rmse, rate) = panels(1, 3, 2.2, legend=False)
+        figure, (loss, rmse, rate) = panels(1, 3, 2.2, legend=0)
         loss.plot(samples, training["train_loss"], "-", color="#0072B2", label="training")
         loss.plot(samples, training["val_loss"], "--", color="#D55E00", label="validation")
         best = int(training["val_loss"].argmin())

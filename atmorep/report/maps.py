@@ -69,7 +69,8 @@ class Case:
     Attributes:
         latitude: of the rows in degrees.
         longitude: of the columns in degrees, increasing.
-        values: ``target``, ``prediction``, ``spread`` and ``baseline``, each (rows, columns).
+        values: ``target``, ``prediction``, ``spread``, and ``baseline`` and ``guess`` where there are such,
+            each (rows, columns).
         hidden: where the model did not see the target (rows, columns).
         valid: valid time.
         initial: initial time.
@@ -95,8 +96,8 @@ class Case:
         factor = units.display(scores.field).factor
         values = {
             name: maps[name].to_numpy().astype(float) * factor
-            for name in ("target", "prediction", "spread", "baseline")
-            if bool(maps[name].notnull().any())
+            for name in ("target", "prediction", "spread", "baseline", "guess")
+            if name in maps and bool(maps[name].notnull().any())
         }
         if "target" not in values or "prediction" not in values:
             return None  # padding: the dimensions hold the lead times of all tasks
@@ -210,19 +211,21 @@ class Sheet:
 def _panels(case: Case) -> list[tuple[str, Values, Colours]]:
     values, reference = case.values, case.reference
     target, prediction = values["target"], values["prediction"]
-    fields = [values[name] for name in ("target", "prediction", "baseline") if name in values]
-    common = Colours.of_values(np.stack(fields))
-    errors = [field - target for field in fields[1:]]
-    error = Colours.of_errors(np.stack(errors))
+    others = {"guess": "First guess, interpolated", "baseline": reference}
+    shown = {title: values[name] for name, title in others.items() if name in values}
+    common = Colours.of_values(np.stack([target, prediction, *shown.values()]))
+    errors = {title: field - target for title, field in shown.items()}
+    own = prediction - target
+    error = Colours.of_errors(np.stack([own, *errors.values()]))
     panels = [("Target", target, common)]
     if "spread" in values:
         spread = values["spread"]
         panels.append(("Spread of the ensemble", spread, Colours.of_spread(spread)))
     panels.append(("AtmoRep: ensemble mean", prediction, common))
-    panels.append(("AtmoRep minus target" + _size(case, errors[0]), errors[0], error))
-    if "baseline" in values:
-        panels.append((reference, values["baseline"], common))
-        panels.append((f"{reference} minus target" + _size(case, errors[1]), errors[1], error))
+    panels.append(("AtmoRep minus target" + _size(case, own), own, error))
+    for title, field in shown.items():
+        panels.append((title, field, common))
+        panels.append((f"{title} minus target" + _size(case, errors[title]), errors[title], error))
     return panels
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from atmorep.artefacts import sha256
 from atmorep.cli import COMMANDS
-from atmorep.report.evidence import Evidence
+from atmorep.report.evidence import Evidence, Trained
 from atmorep.report.skill import Cell, Table
 from atmorep.report.units import in_order
 
@@ -54,10 +54,10 @@ def artefacts(files: Iterable[Path]) -> Table:
     return Table("Artefacts behind this page", ("File", "Size (MB)", "SHA-256"), rows)
 
 
-def training_cost(evidence: Iterable[Evidence]) -> Table:
-    """Size, duration and throughput of the trainings of each field; coupled fields share one."""
+def training_cost(trainings: Iterable[Trained]) -> Table:
+    """Size, duration and throughput of the trainings of fields and tasks; coupled fields share one."""
     rows = []
-    for training in (training for field in evidence for training in field.trainings):
+    for training in trainings:
         log = training.log
         samples, seconds = float(log["samples"].iloc[-1]), float(log["seconds"].sum())
         rows.append(
@@ -74,18 +74,18 @@ def training_cost(evidence: Iterable[Evidence]) -> Table:
     return Table("Training", head, tuple(rows))
 
 
-def stage_cost(folder: Path, evidence: Iterable[Evidence]) -> Table | None:
+def stage_cost(folder: Path, files: Iterable[Path]) -> Table | None:
     """Cost of each stage from the workflow's benchmark files; None if there are none.
 
     Files of jobs for another configuration of the experiment are left out.
 
     Args:
-        evidence: its files carry the identities of this configuration.
         folder: holds ``<stage>/**/*.tsv`` as Snakemake writes them: seconds ``s``, peak resident memory
             ``max_rss`` in MiB, mean load ``mean_load`` in per cent of a core.
+        files: artefacts whose names carry the identities of this configuration.
     """
     jobs = []
-    current = {name for field in evidence for path in field.files for name in (path.stem, path.parent.name)}
+    current = {name for path in files for name in (path.stem, path.parent.name)}
     for path in sorted(folder.rglob("*.tsv")):
         if re.search(r"-[0-9a-f]{10}$", path.stem) and path.stem not in current:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,9 @@ import pandas as pd
 
 from atmorep.fields import Field
 from atmorep.report import units
+
+TARGET = "target"
+"""Name of the target among the models of metrics.csv."""
 
 PAIRED = "_minus_"
 """Marks the metric of a paired difference, e.g. ``rmse_minus_persistence``."""
@@ -70,8 +74,8 @@ class Scores:
 
     @property
     def models(self) -> list[str]:
-        """Models, AtmoRep first."""
-        return units.in_order(self.table["model"], units.MODELS)
+        """Models, AtmoRep first; the target itself, whose distribution is in the table, is none."""
+        return [name for name in units.in_order(self.table["model"], units.MODELS) if name != TARGET]
 
     @property
     def baselines(self) -> list[str]:
@@ -80,9 +84,14 @@ class Scores:
 
     @property
     def metrics(self) -> list[str]:
-        """Scores, paired differences left out."""
-        single = self.table.loc[~self.table["metric"].str.contains(PAIRED), "metric"]
-        return units.in_order(single, units.METRICS)
+        """Scores of all values; paired differences and scores of events, sizes or hours are left out."""
+        single = self.table.loc[~self.table["metric"].str.contains(f"{PAIRED}|[>@]"), "metric"]
+        return units.in_order(single, {**units.METRICS, **units.TASK_METRICS})
+
+    def family(self, base: str) -> list[str]:
+        """Scores that differ in a number only, such as all ``power_ratio@...``, in the order of the table."""
+        names = self.table["metric"].drop_duplicates()
+        return [name for name in names if re.fullmatch(f"{base}[>@][^_]*", name)]
 
     @property
     def regions(self) -> list[str]:
@@ -106,7 +115,7 @@ class Scores:
 
     def level(self, level: int) -> str:
         """Name of a level."""
-        if self.field.surface:
+        if self.field.surface or not level:
             return "surface"
         return f"{level} hPa" if self.level_type == "pressure" else f"model level {level}"
 
@@ -160,7 +169,8 @@ _WORDS = {
 }
 
 
-def _score(row: dict[Any, Any] | None, places: int) -> Cell:
+def score(row: dict[Any, Any] | None, places: int) -> Cell:
+    """A score and its interval; a dash where there is none."""
     if row is None or not math.isfinite(row["value"]):
         return Cell("–")
     return Cell(units.number(row["value"], places), units.interval(row["lower"], row["upper"], places))
@@ -175,7 +185,8 @@ def _share(scores: Scores, metric: str, baseline: str, where: tuple[str, int, fl
     return abs(float(row["value"]) / float(reference["value"]))
 
 
-def _difference(scores: Scores, metric: str, baseline: str, where: tuple[str, int, float]) -> Cell:
+def difference(scores: Scores, metric: str, baseline: str, where: tuple[str, int, float]) -> Cell:
+    """What the paired difference of a score to a baseline says."""
     row = scores.row("atmorep", f"{metric}{PAIRED}{baseline}", where)
     if row is None:
         return Cell("not compared")
@@ -218,8 +229,8 @@ def comparison(scores: Scores, metric: str = "rmse") -> Table:
     rows = []
     for where in _where(scores):
         cells = _place(scores, where)
-        cells += [_score(scores.row(model, metric, where), places) for model in scores.models]
-        cells += [_difference(scores, metric, baseline, where) for baseline in scores.baselines]
+        cells += [score(scores.row(model, metric, where), places) for model in scores.models]
+        cells += [difference(scores, metric, baseline, where) for baseline in scores.baselines]
         own = scores.row("atmorep", metric, where)
         rows.append((*cells, Cell("–" if own is None else f"{own['n']:.0f}")))
     caption = (
@@ -236,7 +247,7 @@ def all_scores(scores: Scores) -> Table:
         for model in scores.models:
             found = [scores.row(model, metric, where) for metric in scores.metrics]
             cells = [
-                _score(row, scores.places(metric)) for row, metric in zip(found, scores.metrics, strict=True)
+                score(row, scores.places(metric)) for row, metric in zip(found, scores.metrics, strict=True)
             ]
             rows.append((*_place(scores, where), Cell(units.MODELS.get(model, model)), *cells))
     caption = f"{units.title(scores.field)}, {scores.title.lower()}: all scores with 95 % intervals"
@@ -246,7 +257,7 @@ def all_scores(scores: Scores) -> Table:
 def _summary(scores: Scores, lead: float, baseline: str) -> Cell:
     """Verdict on RMSE against one baseline over all levels."""
     places = [(scores.regions[0], level, lead) for level in scores.levels]
-    cells = [_difference(scores, "rmse", baseline, where) for where in places]
+    cells = [difference(scores, "rmse", baseline, where) for where in places]
     if len(cells) == 1 and cells[0].note:
         return replace(cells[0], note=f"{cells[0].note} {units.display(scores.field).units}")
     kinds = [cell.kind for cell in cells if cell.kind]

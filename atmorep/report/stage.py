@@ -1,4 +1,4 @@
-"""Stage ``report``: collect the scores of all fields and write one self-contained page."""
+"""Stage ``report``: collect the scores of all fields and tasks and write one self-contained page."""
 
 from __future__ import annotations
 
@@ -9,54 +9,69 @@ from atmorep.artefacts import write_text, written_aside
 from atmorep.config import Config
 from atmorep.paths import Paths
 from atmorep.report import provenance
-from atmorep.report.evidence import METRIC_COLUMNS, Evidence, collect
+from atmorep.report.evidence import METRIC_COLUMNS, Evidence, TaskEvidence, collect, collect_task
 from atmorep.report.page import FieldSection, Page, render
 from atmorep.report.skill import glance
 from atmorep.report.summary import lede, normalisation, setup
+from atmorep.report.tasks import DownstreamSection
 
 
 def report(config: Config) -> None:
-    """Write the scores of all fields, the figures and the report.
+    """Write the scores of all fields and downstream tasks, the figures and the report.
 
-    ``Paths.metrics`` is the concatenation of the fields' metrics, in SI units; ``Paths.figures`` holds
+    ``Paths.metrics`` is the concatenation of their metrics, in SI units; ``Paths.figures`` holds
     the figures of the page as files; ``Paths.report`` is the page. Each appears at once.
 
     Raises:
-        IntegrityError: if an artefact of a field is missing or unreadable, naming the stage to run.
+        IntegrityError: if an artefact is missing or unreadable, naming the stage to run.
     """
     paths = Paths(config)
     evidence = [collect(config, name) for name in config.fields]
+    of_tasks = [collect_task(config, name) for name in config.target_tasks]
     write_text(paths.metrics, concatenated(config))
     sections = [FieldSection.of(config, field) for field in evidence]
+    tasks = [DownstreamSection.of(config, task) for task in of_tasks]
     with written_aside(paths.figures) as folder:
         folder.mkdir()
-        for picture in (p for section in sections for p in section.pictures):
+        of_fields = (p for section in sections for p in section.pictures)
+        for picture in (*of_fields, *(p for task in tasks for p in task.pictures)):
             (folder / picture.name).write_bytes(picture.data)
-    write_text(paths.report, render(_page(config, evidence, sections)))
+    write_text(paths.report, render(_page(config, evidence, of_tasks, sections, tasks)))
 
 
 def concatenated(config: Config) -> str:
-    """The fields' metrics.csv one after the other, under one header, byte for byte."""
-    paths = Paths(config)
-    lines = [METRIC_COLUMNS]
-    for name in config.fields:
-        lines += (paths.evaluation(name) / "metrics.csv").read_text().splitlines()[1:]
+    """The metrics.csv of all fields and tasks one after the other, under one header, byte for byte."""
+    paths, lines = Paths(config), [METRIC_COLUMNS]
+    folders = [paths.evaluation(name) for name in config.fields]
+    for folder in (*folders, *(paths.task_evaluation(name) for name in config.target_tasks)):
+        lines += (folder / "metrics.csv").read_text().splitlines()[1:]
     return "\n".join(lines) + "\n"
 
 
-def _page(config: Config, evidence: list[Evidence], sections: list[FieldSection]) -> Page:
+def _page(
+    config: Config,
+    evidence: list[Evidence],
+    of_tasks: list[TaskEvidence],
+    sections: list[FieldSection],
+    tasks: list[DownstreamSection],
+) -> Page:
     paths = Paths(config)
     files = [paths.metrics, *(path for field in evidence for path in field.files)]
+    files += [path for task in of_tasks for path in task.files]
+    trainings = [training for field in evidence for training in field.trainings]
     return Page(
         config=config,
         lede=lede(config),
         setup=setup(config, evidence),
-        glance=glance([scores for section in sections for scores in section.scores]),
+        glance=glance(
+            [*(s for section in sections for s in section.scores), *(task.task.scores for task in tasks)]
+        ),
         sections=sections,
+        tasks=tasks,
         verification=provenance.verification(evidence),
         normalisation=normalisation(evidence),
-        training=provenance.training_cost(evidence),
-        stages=provenance.stage_cost(paths.results / "benchmarks", evidence),
+        training=provenance.training_cost([*trainings, *(task.training for task in of_tasks)]),
+        stages=provenance.stage_cost(paths.results / "benchmarks", files),
         versions=provenance.versions(),
         artefacts=provenance.artefacts(files),
         commit=provenance.commit(),

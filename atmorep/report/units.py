@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -79,12 +80,54 @@ METRICS = {
 }
 """Scores in the order of the tables; any other is shown under its own name."""
 
+TASK_METRICS = {
+    "correlation": Metric("Correlation", "higher", False, "of ensemble mean and target over cells and times"),
+    "variance_ratio": Metric(
+        "Variance ratio",
+        "",
+        False,
+        "variance in space of single members over the target's; below 1 is too smooth",
+    ),
+    "mean_variance_ratio": Metric("Variance ratio of the mean", "", False, "the same of the ensemble mean"),
+    "gradient_ratio": Metric(
+        "Gradient ratio", "", False, "mean squared gradient of single members over the target's"
+    ),
+    "mean_gradient_ratio": Metric("Gradient ratio of the mean", "", False, "the same of the ensemble mean"),
+    "frequency_bias": Metric("Frequency bias", "", False, "predicted over observed events; 1 is perfect"),
+    "pod": Metric("POD", "higher", False, "probability of detection: share of the events that was predicted"),
+    "far": Metric(
+        "FAR", "lower", False, "false alarm ratio: share of the predicted events that did not come"
+    ),
+    "csi": Metric("CSI", "higher", False, "critical success index: hits over hits, misses and false alarms"),
+    "ets": Metric(
+        "ETS", "higher", False, "equitable threat score: CSI less the hits of chance; 1 is perfect"
+    ),
+    "fss": Metric(
+        "FSS", "higher", False, "fractions skill score on squares of so many cells a side; 1 is perfect"
+    ),
+    "brier": Metric("Brier score", "lower", False, "mean squared error of the share of members that exceed"),
+    "member_frequency_bias": Metric(
+        "Frequency bias of members", "", False, "events in single members over observed events"
+    ),
+    "quantile": Metric("Quantile", "", True, "of the values of single members over cells and times"),
+    "diurnal": Metric("Mean by hour", "", True, "mean over the domain at an hour of the day"),
+}
+"""Scores of downstream tasks; those of events and squares by threshold and size."""
+
 MODELS = {
     "atmorep": "AtmoRep",
     "single": "Field alone",
     "persistence": "Persistence",
     "climatology": "Climatology",
     "linear": "Linear interpolation",
+    "raw": "Raw guess",
+    "bilinear": "Bilinear",
+    "bicubic": "Bicubic",
+    "lapse_rate": "Lapse rate",
+    "regression": "Regression",
+    "quantile_mapping": "Quantile mapping",
+    "unet": "U-Net",
+    "target": "Target",
 }
 """Names of the models; any other is shown under its own name."""
 
@@ -97,8 +140,14 @@ TASKS = {
 
 
 def metric(name: str) -> Metric:
-    """Return how the score ``name`` is shown."""
-    return METRICS.get(name, Metric(name.replace("_", " "), "", False, ""))
+    """Return how the score ``name`` is shown, whatever its threshold and size."""
+    base = re.split("[>@]", name)[0]
+    return {**METRICS, **TASK_METRICS}.get(base, Metric(base.replace("_", " "), "", False, ""))
+
+
+def parameter(name: str) -> str:
+    """What follows the sign in the name of a score: ``5`` of ``fss>0.001@5``, ``0.001`` of ``csi>0.001``."""
+    return re.split("[>@]", name)[-1]
 
 
 def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:

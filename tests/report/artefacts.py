@@ -60,7 +60,7 @@ def make_field(config, name, tasks):
         outcome["missing"] = [f"{span.start}T00"]
         write_json(paths.verified(name, span), outcome)
     make_normalisation(config, name)
-    make_model(config, name)
+    make_model(Paths(config).model(name), f"fields.{name}.")
     paths.evaluation(name).mkdir(parents=True)
     with (paths.evaluation(name) / "metrics.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -80,10 +80,9 @@ def make_normalisation(config, name):
     normalisation.to_netcdf(paths.normalisation(name))
 
 
-def make_model(config, name):
-    folder = Paths(config).model(name)
+def make_model(folder, prefix):
     write_text(folder / "config.yaml", "experiment: synthetic\n")
-    weights = {f"fields.{name}.a": np.zeros((3, 5), np.float32), f"fields.{name}.b": np.zeros(7, np.float32)}
+    weights = {f"{prefix}a": np.zeros((3, 5), np.float32), f"{prefix}b": np.zeros(7, np.float32)}
     save_file(weights, folder / "model.safetensors")
     epochs = np.arange(20)
     loss = 0.2 + np.exp(-epochs / 6)

@@ -167,7 +167,7 @@ def test_costs_of_this_configuration_only(tmp_path, monkeypatch):
     write_text(folder / f"pretrain/{paths.model('msl').name}.tsv", rows.format(7.25))
     write_text(folder / "download/2019-01.tsv", rows.format(0.5))
     write_text(folder / "pretrain/msl-0123456789.tsv", rows.format(1000))
-    table = provenance.stage_cost(folder, [collect(config, "msl")])
+    table = provenance.stage_cost(folder, collect(config, "msl").files)
     assert [[cell.text for cell in row] for row in table.rows] == [
         ["download", "1", "0.5", "0.5", "100", "0.50"],
         ["convert", "2", "5.0", "3.5", "100", "0.50"],

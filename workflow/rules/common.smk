@@ -199,6 +199,18 @@ def statics_of(task):
     return [PATHS.static(name, what.target) for name in names]
 
 
+def read_by_baselines(task):
+    """What the baselines of a downstream task read: fields, their normalisation, target and statics."""
+    what = CONFIG.target_task(task)
+    fields = dict.fromkeys((what.guess.field, *CONFIG.tokens_read(what)))
+    return [
+        *(PATHS.part(field, span) for field in fields for span in SPANS),
+        *(PATHS.normalisation(field) for field in fields),
+        *(PATHS.target_part(what.target, span) for span in SPANS),
+        *statics_of(task),
+    ]
+
+
 def growing(megabytes):
     """Memory that grows with each attempt."""
     return lambda wildcards, attempt: megabytes * attempt

@@ -1,4 +1,4 @@
-"""Scores of one field on the test days, against its baselines."""
+"""Scores on the test days, of a field and of a downstream task, against their baselines."""
 
 
 rule evaluate:
@@ -25,3 +25,65 @@ rule evaluate:
     shell:
         "OMP_NUM_THREADS={threads} atmorep evaluate --config {params.config:q}"
         " --field {wildcards.field:q} 2>&1 | tee {log:q}"
+
+
+for task in CONFIG.target_tasks:
+
+    rule:
+        name:
+            f"baselines_{task}"
+        input:
+            read_by_baselines(task),
+        output:
+            directory(PATHS.baseline(task)),
+        log:
+            LOGS / "baselines" / f"{PATHS.baseline(task).name}.log",
+        benchmark:
+            BENCHMARKS / "baselines" / f"{PATHS.baseline(task).name}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 4
+        resources:
+            mem_mb=growing(4000),
+            runtime=480,
+        params:
+            config=resolved_config,
+            task=task,
+        message:
+            "Fit the baselines of {params.task}"
+        shell:
+            "OMP_NUM_THREADS={threads} atmorep baselines --config {params.config:q}"
+            " --task {params.task:q} 2>&1 | tee {log:q}"
+
+    rule:
+        name:
+            f"evaluate_{task}"
+        input:
+            model=PATHS.finetuned(task),
+            baselines=PATHS.baseline(task),
+            data=read_by_baselines(task),
+            parts=[
+                PATHS.part(field, span)
+                for field in PATHS.task_fields(task)
+                for span in SPANS
+            ],
+        output:
+            directory(PATHS.task_evaluation(task)),
+        log:
+            LOGS / "evaluate-task" / f"{PATHS.task_evaluation(task).name}.log",
+        benchmark:
+            BENCHMARKS / "evaluate-task" / f"{PATHS.task_evaluation(task).name}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 8
+        resources:
+            mem_mb=growing(8000),
+            runtime=240,
+        params:
+            config=resolved_config,
+            task=task,
+        message:
+            "Evaluate {params.task}"
+        shell:
+            "OMP_NUM_THREADS={threads} atmorep evaluate-task --config {params.config:q}"
+            " --task {params.task:q} 2>&1 | tee {log:q}"

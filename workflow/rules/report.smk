@@ -5,6 +5,15 @@ rule report:
     input:
         evaluations=[PATHS.evaluation(field) for field in FIELDS],
         models=sorted({model for field in FIELDS for model in PATHS.models(field)}),
+        tasks=[
+            path
+            for task in CONFIG.target_tasks
+            for path in (
+                PATHS.task_evaluation(task),
+                PATHS.baseline(task),
+                PATHS.finetuned(task),
+            )
+        ],
         verified=[PATHS.verified(field, span) for field in FIELDS for span in SPANS],
     output:
         metrics=report(
