@@ -6,7 +6,7 @@ EXAMPLES := uk-2t north-atlantic western-europe
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo examples $(EXAMPLES) test lint format pins models clean
+.PHONY: help demo examples $(EXAMPLES) test test-slurm lint format pins models clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile
@@ -32,6 +32,9 @@ $(EXAMPLES): .venv/installed
 
 test: .venv/installed  ## the test suite, lint included
 	$(BIN)/python -m pytest
+
+test-slurm: .venv/installed  ## the workflow on a real Slurm, started on this machine (root; apt-get install slurm-wlm)
+	$(BIN)/python -m pytest tests/workflow/test_slurm.py
 
 lint: .venv/installed  ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/python -m pytest tests/test_lint.py

@@ -23,6 +23,11 @@ class Execution(Section):
     """Blocks are computed again in the backward pass, not kept: less memory, a third more time."""
     compile: bool = False
     """The network is compiled by ``torch.compile``, which takes minutes at the start."""
+    nodes: int = Field(default=1, ge=1)
+    """Machines of a cluster that a training is spread over."""
+    gpus: int | None = Field(default=None, ge=0)
+    """GPUs of each machine, with a process for each; a cluster is asked for them. 0: one process on a CPU;
+    null: all that a machine has, and a cluster is asked for none."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """Where there are several ranks: ``ddp`` keeps the network whole on each, ``fsdp`` a share of it."""
     checkpoint_minutes: float | None = Field(default=10.0, gt=0)
@@ -86,6 +91,11 @@ class Training(Execution):
                 "of as many samples"
             )
         return self
+
+    @property
+    def ranks(self) -> int:
+        """Processes that a cluster is asked to start."""
+        return self.nodes * (self.gpus or 1)
 
     @property
     def steps_per_epoch(self) -> int:

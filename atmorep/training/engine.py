@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.plugins.environments import SLURMEnvironment
@@ -93,11 +95,22 @@ def _tidy(folder: Path, progress: Progress) -> None:
 
 
 def _run(trainer: L.Trainer, task: TrainingTask, samples: Samples) -> None:
+    # what clusters send ahead of a time limit or before they take a machine away
+    signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         trainer.fit(task, datamodule=samples)
     except SIGTERMException:
         print(f"stopped at step {task.progress.step} as asked; the same command goes on", file=sys.stderr)
         sys.exit(TERMINATED)
+
+
+def _place(settings: Training) -> dict[str, Any]:
+    """Return what Lightning is told of machines; what is left out it takes from its environment variables."""
+    nodes = {"num_nodes": settings.nodes} if settings.nodes > 1 else {}
+    if settings.gpus is None:
+        return nodes
+    on_cpu = {"accelerator": "cpu"} if settings.gpus == 0 else {}
+    return {**nodes, **on_cpu, "devices": settings.gpus or 1}
 
 
 def _trainer(
@@ -116,6 +129,7 @@ def _trainer(
         strategy=outside.strategy(model, settings),
         max_epochs=settings.epochs - progress.step // settings.steps_per_epoch,
         precision=settings.precision,
+        **_place(settings),
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,  # samples know their rank
         logger=False,

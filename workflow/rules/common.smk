@@ -66,6 +66,7 @@ os.environ.update(
 
 FIELDS = tuple(CONFIG.fields)
 PERIODS = CONFIG.data.periods
+COUPLING = CONFIG.coupling.training or CONFIG.training
 YEARS = sorted({span.start.year for span in SPANS})
 TRAINING_YEARS = sorted({span.start.year for span in TRAINING_SPANS})
 SIMULATED = CONFIG.source.kind == "simulated"
@@ -211,11 +212,36 @@ def read_by_baselines(task):
     ]
 
 
-def growing(megabytes):
-    """Memory that grows with each attempt."""
-    return lambda wildcards, attempt: megabytes * attempt
+def growing(amount):
+    """Memory or time that grows with each attempt, up to the fourth."""
+    return lambda wildcards, attempt: amount * min(attempt, 4)
 
 
 def training_threads(wildcards):
     """Cores of one training: fields train side by side, each on its share of a local machine."""
     return max(1, workflow.cores // len(FIELDS)) if workflow.cores else 8
+
+
+def training_of(task):
+    """Settings of the training of a downstream task."""
+    return CONFIG.finetune[task].training or CONFIG.training
+
+
+def asked_for(training):
+    """What a cluster is asked for by a training: machines, GPUs, and a process for each."""
+    asked = {"nodes": training.nodes}
+    if training.gpus:
+        asked |= {"gres": f"gpu:{training.gpus}", "tasks_per_gpu": 0}
+    if training.ranks > 1:
+        asked |= {"mpi": "srun", "tasks": training.ranks}
+    return asked
+
+
+def launcher(training):
+    """What starts the processes of a training within a Slurm job; elsewhere, and for one, nothing.
+
+    Derived from `output`, so that Snakemake does not track it: the outcome does not depend on it.
+    """
+    processes = f"--nodes={training.nodes} --ntasks-per-node={training.gpus or 1}"
+    srun = f"${{SLURM_JOB_ID:+srun --kill-on-bad-exit=1 {processes}}}"
+    return lambda wildcards, output: srun if training.ranks > 1 else ""

@@ -16,11 +16,14 @@ rule couple:
         "../../environment.yml"
     threads: workflow.cores or 8
     resources:
+        **asked_for(COUPLING),
         mem_mb=growing(16000),
         runtime=2880,
     params:
         config=resolved_config,
+        launch=launcher(COUPLING),
     message:
         "Couple and train {FIELDS}"
     shell:
-        "OMP_NUM_THREADS={threads} atmorep couple --config {params.config:q} 2>&1 | tee {log:q}"
+        "OMP_NUM_THREADS={threads} {params.launch} atmorep couple --config {params.config:q}"
+        " 2>&1 | tee {log:q}"

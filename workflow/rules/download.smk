@@ -19,7 +19,7 @@ for group in GROUPS:
         threads: 1
         resources:
             mem_mb=growing(2000),
-            runtime=240,
+            runtime=growing(240),
             requests=1,
         params:
             config=resolved_config,

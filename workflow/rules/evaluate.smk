@@ -17,7 +17,7 @@ rule evaluate:
     threads: 8
     resources:
         mem_mb=growing(8000),
-        runtime=240,
+        runtime=growing(240),
     params:
         config=resolved_config,
     message:
@@ -45,7 +45,7 @@ for task in CONFIG.target_tasks:
         threads: 4
         resources:
             mem_mb=growing(4000),
-            runtime=480,
+            runtime=growing(480),
         params:
             config=resolved_config,
             task=task,
@@ -78,7 +78,7 @@ for task in CONFIG.target_tasks:
         threads: 8
         resources:
             mem_mb=growing(8000),
-            runtime=240,
+            runtime=growing(240),
         params:
             config=resolved_config,
             task=task,

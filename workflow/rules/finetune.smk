@@ -23,13 +23,15 @@ for task in CONFIG.finetune:
             "../../environment.yml"
         threads: workflow.cores or 8
         resources:
+            **asked_for(training_of(task)),
             mem_mb=growing(16000),
             runtime=1440,
         params:
             config=resolved_config,
+            launch=launcher(training_of(task)),
             task=task,
         message:
             "Fine-tune for {params.task}"
         shell:
-            "OMP_NUM_THREADS={threads} atmorep finetune --config {params.config:q}"
+            "OMP_NUM_THREADS={threads} {params.launch} atmorep finetune --config {params.config:q}"
             " --task {params.task:q} 2>&1 | tee {log:q}"

@@ -15,12 +15,14 @@ rule pretrain:
         "../../environment.yml"
     threads: training_threads
     resources:
+        **asked_for(CONFIG.training),
         mem_mb=growing(8000),
         runtime=1440,
     params:
         config=resolved_config,
+        launch=launcher(CONFIG.training),
     message:
         "Train the transformer of {wildcards.field}"
     shell:
-        "OMP_NUM_THREADS={threads} atmorep pretrain --config {params.config:q}"
+        "OMP_NUM_THREADS={threads} {params.launch} atmorep pretrain --config {params.config:q}"
         " --field {wildcards.field:q} 2>&1 | tee {log:q}"

@@ -29,7 +29,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=30,
+        runtime=growing(30),
     params:
         config=resolved_config,
     message:

@@ -21,7 +21,7 @@ for year in TRAINING_YEARS:
         threads: 1
         resources:
             mem_mb=growing(1500),
-            runtime=240,
+            runtime=growing(240),
         params:
             config=resolved_config,
             spans=[str(span) for span in of_year(TRAINING_SPANS, year)],
@@ -47,7 +47,7 @@ rule statistics:
     threads: 1
     resources:
         mem_mb=growing(1500),
-        runtime=30,
+        runtime=growing(30),
     params:
         config=resolved_config,
     message:

@@ -15,7 +15,7 @@ rule convert:
     threads: 1
     resources:
         mem_mb=growing(1500),
-        runtime=60,
+        runtime=growing(60),
     params:
         config=resolved_config,
     message:
@@ -45,7 +45,7 @@ for year in YEARS:
         threads: 1
         resources:
             mem_mb=growing(1500),
-            runtime=240,
+            runtime=growing(240),
         params:
             config=resolved_config,
             spans=[str(span) for span in of_year(SPANS, year)],

@@ -18,7 +18,7 @@ for target in CONFIG.targets:
         threads: 1
         resources:
             mem_mb=growing(2000),
-            runtime=480,
+            runtime=growing(480),
             requests=1,
         params:
             config=resolved_config,
@@ -46,7 +46,7 @@ for static in CONFIG.statics:
         threads: 1
         resources:
             mem_mb=growing(2000),
-            runtime=480,
+            runtime=growing(480),
             requests=1,
         params:
             config=resolved_config,
