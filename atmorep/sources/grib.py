@@ -73,15 +73,20 @@ class Message:
 
 
 @contextmanager
-def _handle(data: bytes, where: str) -> Iterator[int]:
+def handle(data: bytes, where: str) -> Iterator[int]:
+    """Give an ecCodes handle of a message, released afterwards.
+
+    Raises:
+        DataError: naming ``where``, if ``data`` is no message.
+    """
     try:
-        handle = eccodes.codes_new_from_message(data)
+        opened = eccodes.codes_new_from_message(data)
     except eccodes.CodesInternalError as error:
         raise DataError(f"{where}: is not a GRIB message ({error}); fetch the file again") from None
     try:
-        yield handle
+        yield opened
     finally:
-        eccodes.codes_release(handle)
+        eccodes.codes_release(opened)
 
 
 def scan(path: Path) -> list[Message]:
@@ -90,16 +95,23 @@ def scan(path: Path) -> list[Message]:
     Raises:
         DataError: naming file and message, if the file is empty, truncated or corrupted.
     """
-    messages = []
-    size = path.stat().st_size
+    return [_header(opened, path, number, *place) for number, *place, opened in handles(path)]
+
+
+def handles(path: Path) -> Iterator[tuple[int, int, int, int]]:
+    """Yield number, offset, length and ecCodes handle of each message of ``path``; handles do not last.
+
+    Raises:
+        DataError: naming file and message, if the file is empty, truncated or corrupted.
+    """
+    number, size = 0, path.stat().st_size
     with path.open("rb") as file:
         for number, (offset, length) in enumerate(_frames(path, file, size), 1):
             file.seek(offset)
-            with _handle(file.read(length), f"{path}, message {number}") as handle:
-                messages.append(_header(handle, path, number, offset, length))
-    if not messages:
+            with handle(file.read(length), f"{path}, message {number}") as opened:
+                yield number, offset, length, opened
+    if not number:
         raise DataError(f"{path}: holds no GRIB message; fetch the file again")
-    return messages
 
 
 def _frames(path: Path, file: object, size: int) -> Iterator[tuple[int, int]]:
@@ -172,11 +184,11 @@ def decode(message: Message, grid: Grid) -> NDArray[np.float64]:
     Raises:
         DataError: if it is on another grid than ``grid``, corrupted, or holds missing values.
     """
-    with _handle(read(message), str(message)) as handle:
+    with handle(read(message), str(message)) as opened:
         try:
-            order = _order(handle, message, grid)
-            values = eccodes.codes_get_values(handle)
-            missing = eccodes.codes_get(handle, "numberOfMissing", ktype=int)
+            order = _order(opened, message, grid)
+            values = eccodes.codes_get_values(opened)
+            missing = eccodes.codes_get(opened, "numberOfMissing", ktype=int)
         except eccodes.CodesInternalError as error:
             raise DataError(f"{message}: cannot be decoded ({error}); fetch the file again") from None
     if missing or not np.isfinite(values).all():
@@ -221,9 +233,9 @@ def verify_grid(message: Message, grid: Grid) -> tuple[bool, int]:
     Raises:
         DataError: if it does not, or is corrupted.
     """
-    with _handle(read(message), str(message)) as handle:
+    with handle(read(message), str(message)) as opened:
         try:
-            return _order(handle, message, grid)
+            return _order(opened, message, grid)
         except eccodes.CodesInternalError as error:
             raise DataError(f"{message}: cannot be decoded ({error}); fetch the file again") from None
 
@@ -234,9 +246,9 @@ def accumulation_hours(message: Message) -> int:
     Raises:
         DataError: if the header says no steps.
     """
-    with _handle(read(message), str(message)) as handle:
+    with handle(read(message), str(message)) as opened:
         try:
-            start, end = (eccodes.codes_get(handle, k, ktype=int) for k in ("startStep", "endStep"))
+            start, end = (eccodes.codes_get(opened, k, ktype=int) for k in ("startStep", "endStep"))
         except eccodes.CodesInternalError as error:
             raise DataError(f"{message}: its steps cannot be read ({error}); fetch the file again") from None
     return int(end - start)

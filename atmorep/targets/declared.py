@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ from atmorep.sources.units import conversion
 
 Minutes = NDArray[np.datetime64]
 """Times, datetime64[m]."""
-
-Kind = Literal["instant", "sum", "mean"]
 
 _Step = TypeVar("_Step")
 
@@ -40,7 +38,7 @@ def scale(gridded: Target | Static, units: str | None, where: str) -> tuple[floa
     return first[0] * second[0], first[1] * second[0] + second[1]
 
 
-def agree(kind: Kind, gridded: Target | Static, where: str) -> None:
+def agree(kind: str, gridded: Target | Static, where: str) -> None:
     """Check what values are in time against the declaration.
 
     Raises:

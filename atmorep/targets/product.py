@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from atmorep.config import Static, Target
 from atmorep.errors import DataError
+from atmorep.targets.cf import CfProduct
 from atmorep.targets.declared import Minutes
 from atmorep.targets.geometry import Geometry
+from atmorep.targets.grib_product import GribProduct
 from atmorep.targets.radolan import RadolanProduct, is_composite
 
 
@@ -65,7 +67,16 @@ def open_product(gridded: Target | Static, files: Sequence[Path]) -> Product:
     return product
 
 
-def _reader(path: Path) -> type[RadolanProduct]:
+def _reader(path: Path) -> type[RadolanProduct | CfProduct | GribProduct]:
+    if path.is_dir() and any((path / name).exists() for name in ("zarr.json", ".zgroup")):
+        return CfProduct
+    if path.is_file():
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if magic.startswith((b"CDF", b"\x89HDF")):
+            return CfProduct
+        if magic == b"GRIB":
+            return GribProduct
     if path.is_file() and is_composite(path):
         return RadolanProduct
     raise DataError(f"{path}: is neither GRIB, NetCDF, Zarr nor a RADOLAN composite; correct the source")
