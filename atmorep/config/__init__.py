@@ -257,6 +257,10 @@ class Config(Section):
         """Names of the downstream tasks that predict a target."""
         return tuple(name for name, task in self.finetune.items() if isinstance(task, TargetTask))
 
+    def height(self, task: TargetTask) -> str | None:
+        """Static field of ``task`` that is the height of its cells: the first whose unit is m."""
+        return next((name for name in task.statics if self.statics[name].units == "m"), None)
+
     def masking_of(self, name: str) -> Masking:
         """What is hidden of field ``name`` in training."""
         return self.masking.of(name, self.fields[name].masking)

@@ -76,6 +76,7 @@ def _check_target_task(config: Config, key: str, task: TargetTask) -> None:
             f"here and in {key}.guess.field"
         )
     _check_guess(config, f"{key}.guess", task)
+    _check_baselines(config, f"{key}.baselines", task)
     if task.holdout is not None:
         _check_holdout(config, f"{key}.holdout", task)
 
@@ -97,6 +98,21 @@ def _check_guess(config: Config, key: str, task: TargetTask) -> None:
             raise ValueError(f"{key}.level: {task.guess.field} is a surface field; remove the key")
     elif task.guess.level not in levels:
         raise ValueError(f"{key}.level = {task.guess.level}: use one of {list(levels)}")
+
+
+def _check_baselines(config: Config, key: str, task: TargetTask) -> None:
+    guess, target = (known_field(name) for name in (task.guess.field, config.targets[task.target].field))
+    like = [name for name in task.baselines if name in ("bilinear", "bicubic", "lapse_rate")]
+    if like and guess.units != target.units:
+        raise ValueError(
+            f"{key}: {like[0]} gives values of the guess, {guess.name} in {guess.units}, not of "
+            f"{target.name} in {target.units}; remove it, or use regression or quantile_mapping"
+        )
+    if "lapse_rate" in task.baselines and config.height(task) is None:
+        raise ValueError(
+            f"{key}: lapse_rate needs the height of the cells; name a static field with units m in statics, "
+            "or remove it"
+        )
 
 
 def _check_known(key: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -74,9 +74,10 @@ class TargetScores(Section):
 Baseline = Literal["bilinear", "bicubic", "lapse_rate", "regression", "quantile_mapping", "unet"]
 """What a task is compared with.
 
-``bilinear`` and ``bicubic`` interpolate the guess; ``lapse_rate`` corrects it for the height of the cell;
-``regression`` is linear in the fields around, cell by cell; ``quantile_mapping`` gives the guess the target's
-distribution; ``unet`` is trained with as many operations as the head."""
+``bilinear`` and ``bicubic`` interpolate the guess; ``lapse_rate`` corrects it for the height of the cell,
+the first of ``statics`` in m; ``regression`` is linear in the fields around, cell by cell;
+``quantile_mapping`` gives the guess the target's distribution; ``unet`` is trained with as many operations as
+the task."""
 
 
 class TargetTask(Section):

@@ -14,25 +14,35 @@ from atmorep.transforms import inverse
 
 
 class Baseline(Protocol):
-    """Predicts a target from the fields of one time."""
+    """Predicts a target from the fields around one time."""
+
+    @property
+    def members(self) -> int:
+        """Members of the ensemble; 1 of a single prediction."""
 
     def predict(self, state: State) -> Values:
-        """Return the target (row, column) in physical units."""
+        """Return members (member, row, column) in physical units."""
+
+
+class Single:
+    """A baseline of one member."""
+
+    members = 1
 
 
 @dataclass(frozen=True)
-class Interpolated:
+class Interpolated(Single):
     """The guess itself, between the points of the grid."""
 
     kernel: Kernel
 
     def predict(self, state: State) -> Values:
         """Interpolate the guess; what is below the field's floor is raised to it."""
-        return _raised(state.inputs, state.interpolated(self.kernel))
+        return _raised(state.inputs, state.interpolated(self.kernel))[None]
 
 
 @dataclass(frozen=True)
-class LapseRate:
+class LapseRate(Single):
     """The guess, corrected for the height of the cell over that of the interpolated points.
 
     Attributes:
@@ -50,11 +60,11 @@ class LapseRate:
     def predict(self, state: State) -> Values:
         """Add the offset, and the rate times the height."""
         change = np.float32(self.offset) + np.float32(self.rate) * self.above
-        return _raised(state.inputs, state.interpolated() + change)
+        return _raised(state.inputs, state.interpolated() + change)[None]
 
 
 @dataclass(frozen=True)
-class Regression:
+class Regression(Single):
     """A linear regression for each cell, of transformed values on transformed and standardised ones.
 
     Attributes:
@@ -66,11 +76,11 @@ class Regression:
     def predict(self, state: State) -> Values:
         """Evaluate the regression."""
         values = (self.coefficients * state.regressors()).sum(axis=0)
-        return inverse(state.inputs.target.field, values)
+        return inverse(state.inputs.target.field, values)[None]
 
 
 @dataclass(frozen=True)
-class QuantileMapping:
+class QuantileMapping(Single):
     """The guess with the target's distribution: quantiles over training days are mapped to each other.
 
     A guess between two quantiles is mapped linearly; beyond the ends it keeps the correction of the end. Of
@@ -87,7 +97,7 @@ class QuantileMapping:
 
     def predict(self, state: State) -> Values:
         """Map the interpolated guess."""
-        return _raised(state.inputs, mapped(state.interpolated(), self.guess, self.target))
+        return _raised(state.inputs, mapped(state.interpolated(), self.guess, self.target))[None]
 
 
 def mapped(values: Values, guess: Values, target: Values) -> Values:

@@ -14,6 +14,7 @@ from atmorep.config import Config
 from atmorep.downstream.baselines import Baseline, Interpolated, LapseRate, QuantileMapping, Regression
 from atmorep.downstream.fits import SHARES, Fit
 from atmorep.downstream.inputs import Inputs, Values
+from atmorep.downstream.statics import read_static
 from atmorep.errors import ConfigError, IntegrityError
 from atmorep.fields import field as known_field
 from atmorep.paths import Paths
@@ -60,6 +61,10 @@ def _fit(fits: Fit, name: str, folder: Path) -> dict[str, Any]:
         pairs = {"guess": mapping.guess, "target": mapping.target}
         said = {f"{k}@{s:g}": float(q[n].mean()) for k, q in pairs.items() for s, n in shown.items()}
         return {"quantiles": said}
+    if name == "unet":
+        from atmorep.downstream.unet import fit_unet  # Lightning takes longer to import than all the rest
+
+        return fit_unet(fits.inputs.config, fits.inputs.name, folder)
     return {}
 
 
@@ -80,7 +85,8 @@ def load(inputs: Inputs) -> dict[str, Baseline]:
     folder = Paths(inputs.config).baseline(inputs.name)
     summary = read_json(folder / SUMMARY)
     found: dict[str, Baseline] = {}
-    if known_field(inputs.target.field).accumulated:
+    target, guess = (known_field(name) for name in (inputs.target.field, inputs.task.guess.field))
+    if target.accumulated and target.units == guess.units:
         found["raw"] = Interpolated("nearest")
     try:
         return found | {name: _load(inputs, name, folder, summary) for name in inputs.task.baselines}
@@ -97,6 +103,10 @@ def _load(inputs: Inputs, name: str, folder: Path, summary: dict[str, Any]) -> B
         return Interpolated("bicubic")
     if name == "lapse_rate":
         return LapseRate(summary[name]["rate"], summary[name]["offset"], above(inputs))
+    if name == "unet":
+        from atmorep.downstream.unet import Trained
+
+        return Trained.load(inputs.config, inputs.name, folder)
     with xr.open_dataset(folder / f"{name}.nc") as file:
         arrays = {str(key): values.to_numpy() for key, values in file.data_vars.items()}
     if name == "regression":
@@ -110,32 +120,14 @@ def above(inputs: Inputs) -> Values:
     The height is the first static field of the task whose unit is m. That of a point is the mean over its
     cells, and is interpolated as the guess is; points outside the region are taken to be as high as the
     nearest within.
-
-    Raises:
-        ConfigError: if the task has no such field.
     """
-    statics = inputs.config.statics
-    metres = [n for n, name in enumerate(inputs.task.statics) if statics[name].units == "m"]
-    if not metres:
-        raise ConfigError(
-            f"finetune.{inputs.name}.baselines: lapse_rate needs the height of the cells; name a static "
-            f"field with units m in finetune.{inputs.name}.statics, or remove lapse_rate"
-        )
-    height = _static(inputs, inputs.task.statics[metres[0]])
+    name = inputs.config.height(inputs.task)
+    if name is None:
+        raise ConfigError(f"finetune.{inputs.name}.statics: none has units m, so that no height is known")
+    path = Paths(inputs.config).static(name, inputs.task.target)
+    height = read_static(path, inputs.target.grid)
     refine = inputs.target.refine
     rows, columns = (n // refine for n in height.shape)
     with np.errstate(invalid="ignore"):
         points = np.nanmean(height.reshape(rows, refine, columns, refine), axis=(1, 3))
     return np.nan_to_num(height - inputs.between.alone(points))
-
-
-def _static(inputs: Inputs, name: str) -> Values:
-    """A static field on the evaluation grid, in its own unit."""
-    path = Paths(inputs.config).static(name, inputs.task.target)
-    try:
-        with xr.open_dataset(path) as file:
-            return file[name].to_numpy().astype(np.float32)
-    except (OSError, KeyError, ValueError) as error:
-        raise IntegrityError(
-            f"{path}: cannot be read ({error}); delete it and run 'atmorep static'"
-        ) from None

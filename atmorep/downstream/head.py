@@ -123,7 +123,7 @@ class Head(nn.Module):
         maps = torch.cat([self._spread(features), between.unflatten(0, (batch, steps))], dim=2)
         statics = cells.statics.unsqueeze(1).expand(-1, steps, -1, -1, -1)
         known = torch.cat([cells.guess.unsqueeze(2), statics], dim=2).flatten(0, 1)
-        seen = torch.cat([self._patch(maps, cells).flatten(0, 1), known], dim=1)
+        seen = torch.cat([cut(maps, cells, self.shape).flatten(0, 1), known], dim=1)
         weights = self.weights(self.layers(seen)).unflatten(1, (self.tails, -1))
         factors = torch.cat([torch.ones_like(known[:, :1]), known], dim=1)
         departure = (weights * factors.unsqueeze(1)).sum(2).unflatten(0, (batch, steps))
@@ -141,13 +141,14 @@ class Head(nn.Module):
         y = y.unflatten(1, self.shape.tokens).unflatten(0, (batch, steps))  # B K I J t h w channels
         return y.permute(0, 1, 4, 7, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(1, 2)
 
-    def _patch(self, maps: Tensor, cells: Cells) -> Tensor:
-        """Cut the patches (B, S, X, R, C) out of (B, S, X, H r, W r)."""
-        r, device = self.shape.refine, maps.device
-        rows, columns = (
-            (first * r).unsqueeze(1) + torch.arange(points * r, device=device)
-            for first, points in zip((cells.row, cells.column), self.shape.patch, strict=True)
-        )
-        sample = torch.arange(len(maps), device=device).view(-1, 1, 1)
-        cut = maps.permute(0, 3, 4, 1, 2)[sample, rows.unsqueeze(2), columns.unsqueeze(1)]
-        return cut.permute(0, 3, 4, 1, 2)
+
+def cut(maps: Tensor, cells: Cells, shape: HeadShape) -> Tensor:
+    """Cut patches (B, S, X, R, C) out of maps of the cells of neighbourhoods (B, S, X, H r, W r)."""
+    r, device = shape.refine, maps.device
+    rows, columns = (
+        (first * r).unsqueeze(1) + torch.arange(points * r, device=device)
+        for first, points in zip((cells.row, cells.column), shape.patch, strict=True)
+    )
+    sample = torch.arange(len(maps), device=device).view(-1, 1, 1)
+    found = maps.permute(0, 3, 4, 1, 2)[sample, rows.unsqueeze(2), columns.unsqueeze(1)]
+    return found.permute(0, 3, 4, 1, 2)

@@ -46,6 +46,11 @@ class TaskModel(nn.Module):
         """
         return self.process(self.core.embed(inputs), inputs, cells)
 
+    @property
+    def tails(self) -> int:
+        """Members."""
+        return self.head.tails
+
     def process(self, embedded: Mapping[str, Embedded], inputs: Mapping[str, Inputs], cells: Cells) -> Tensor:
         """Run the blocks of the core and the head; all shapes are known from those of the arguments."""
         decoded = self.core.decode(embedded, self.read)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,12 +12,16 @@ from numpy.typing import NDArray
 
 from atmorep.config import Config
 from atmorep.downstream import bundle
-from atmorep.downstream.batches import PatchReader
+from atmorep.downstream.batches import PatchReader, Scale
 from atmorep.downstream.head import Cells
+from atmorep.downstream.model import TaskModel
 from atmorep.downstream.patches import Patch
 from atmorep.grids import Grid
 from atmorep.sampling.batches import NeighbourhoodReader
 from atmorep.store.reader import FieldReader
+
+if TYPE_CHECKING:
+    from atmorep.downstream.unet import UNet
 
 
 class DownstreamPredictor:
@@ -29,11 +34,11 @@ class DownstreamPredictor:
         reader: reads what the model is given.
     """
 
-    def __init__(self, trained: bundle.TaskBundle, reader: PatchReader) -> None:
+    def __init__(self, task: str, model: TaskModel | UNet, scale: Scale, reader: PatchReader) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = trained.model.to(self.device)
-        self.task, self.scale, self.reader = trained.task, trained.scale, reader
-        self.steps, self.tails = self.model.steps.steps, self.model.head.tails
+        self.model = model.to(self.device)
+        self.task, self.scale, self.reader = task, scale, reader
+        self.steps, self.tails = model.steps.steps, model.tails
 
     @classmethod
     def load(cls, config: Config, folder: Path) -> DownstreamPredictor:
@@ -52,7 +57,7 @@ class DownstreamPredictor:
             for name, normalisation in trained.normalisation.items()
         }
         reader = PatchReader(trained.config, trained.task, readers, trained.scale, trained.statics)
-        return cls(trained, reader)
+        return cls(trained.task, trained.model, trained.scale, reader)
 
     @property
     def grid(self) -> Grid:

@@ -23,11 +23,12 @@ def read_statics(paths: Iterable[Path], grid: Grid) -> NDArray[np.float32]:
     Raises:
         IntegrityError: if one is absent, not such a file, or on another grid.
     """
-    fields = [_standardised(_read(path, grid)) for path in paths]
+    fields = [_standardised(read_static(path, grid)) for path in paths]
     return np.stack(fields) if fields else np.zeros((0, *grid.shape), np.float32)
 
 
-def _read(path: Path, grid: Grid) -> NDArray[np.float32]:
+def read_static(path: Path, grid: Grid) -> NDArray[np.float32]:
+    """Return a static field in its own unit (rows, columns); see :func:`read_statics`."""
     try:
         with xr.open_dataarray(path) as values:
             found = values.squeeze().to_numpy().astype(np.float32)

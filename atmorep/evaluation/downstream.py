@@ -53,7 +53,7 @@ class State:
     Attributes:
         number: of the time.
         target: (row, column), NaN where missing.
-        predictions: members (member, row, column) by model, one for a baseline.
+        predictions: members (member, row, column) by model.
         guess: the guess between the points of the grid (row, column).
     """
 
@@ -127,7 +127,7 @@ class TaskEvaluation:
                 f"finite ({self.times[number]}); see its training.csv, lower training.lr_max and train again"
             )
         state = self.inputs.state(self.starts[number] + self.step)
-        predictions = {name: baseline.predict(state)[None] for name, baseline in self.baselines.items()}
+        predictions = {name: baseline.predict(state) for name, baseline in self.baselines.items()}
         return State(number, state.truth(), {"atmorep": members, **predictions}, state.interpolated())
 
     @cached_property
@@ -140,7 +140,7 @@ class TaskEvaluation:
     @property
     def models(self) -> dict[str, int]:
         """Members of the models by name, AtmoRep's first."""
-        return {"atmorep": self.predictor.tails, **dict.fromkeys(self.baselines, 1)}
+        return {"atmorep": self.predictor.tails, **{n: b.members for n, b in self.baselines.items()}}
 
 
 def evaluate_task(config: Config, task: str) -> None:
@@ -239,7 +239,7 @@ def _case(evaluation: TaskEvaluation, subject: output.Subject, number: int) -> x
         "guess": ("first guess", state.guess),
         "prediction": ("ensemble mean of the prediction", members.mean(axis=0)),
         "spread": ("ensemble standard deviation of the prediction", members.std(axis=0, ddof=1)),
-        "baseline": ("baseline", state.predictions.get(reference, state.guess[None])[0]),
+        "baseline": ("baseline", state.predictions.get(reference, state.guess[None]).mean(axis=0)),
     }
     dims = ("lead_time", "level", "latitude", "longitude")
     variables: dict[str, Any] = {
@@ -272,7 +272,7 @@ class Series:
         place = (..., self._rows, self._columns)
         self._target.append(state.target[place])
         self._members.append(state.predictions["atmorep"][place])
-        self._others.append(np.stack([state.predictions[name][0][place] for name in self._baselines]))
+        self._others.append(np.stack([state.predictions[n].mean(axis=0)[place] for n in self._baselines]))
 
     def write(self, subject: output.Subject, path: Path) -> None:
         """Write the series as NetCDF, if there are points."""

@@ -138,8 +138,12 @@ def fitted(evidence: TaskEvidence) -> Table:
             factor, unit = units.display(evidence.spec).factor, units.display(evidence.spec).units
             pairs = (f"{key} {value * factor:.4g}" for key, value in found["quantiles"].items())
             text = f"mean quantiles ({unit}): {', '.join(pairs)}"
-        elif found:
-            text = ", ".join(f"{key} {value:g}" for key, value in found.items())
+        elif "samples" in found:
+            own, task = (found[f"operations_per_sample{k}"] / 1e9 for k in ("", "_of_task"))
+            text = (
+                f"trained on {found['samples']:.0f} samples of {own:.3g} GFLOP, as many operations as the "
+                f"training of the task, whose samples take {task:.3g} GFLOP"
+            )
         else:
             text = "nothing to fit"
         rows.append((Cell(units.MODELS.get(name, name)), Cell(text)))

@@ -26,7 +26,11 @@ def predicted(config, time=-20):
     fit(config, "down")
     inputs = Inputs(config, "down")
     state = inputs.state(inputs.axis.size + time)
-    return {name: baseline.predict(state) for name, baseline in load(inputs).items()}, state.truth(), inputs
+    return (
+        {name: baseline.predict(state)[0] for name, baseline in load(inputs).items()},
+        state.truth(),
+        inputs,
+    )
 
 
 def of(*baselines, **more):
@@ -51,11 +55,16 @@ def test_lapse_rate():
     np.testing.assert_allclose(found["bilinear"], truth - 2 + 0.0065 * high, atol=1e-3)
 
 
-def test_lapse_rate_without_a_height_is_refused():
-    config = configuration(**of("lapse_rate", statics=[]))
-    make(config, temperature)
-    with pytest.raises(ConfigError, match=r"finetune\.down\.baselines: lapse_rate needs the height"):
-        fit(config, "down")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (of("lapse_rate", statics=[]), "lapse_rate needs the height of the cells"),
+        (of("bicubic", guess={"field": "msl"}), "bicubic gives values of the guess, msl in Pa"),
+    ],
+)
+def test_baselines_that_lack_what_they_need_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=rf"finetune\.down\.baselines: {message}"):
+        configuration(**changes)
 
 
 def linear(hours, latitude, longitude):

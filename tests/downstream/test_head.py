@@ -6,7 +6,7 @@ from downscaling import FILES, TARGET, TASK
 from torch import nn
 
 from atmorep.config.finetune import Head as HeadConfig
-from atmorep.downstream.head import Cells, Head, HeadShape
+from atmorep.downstream.head import Cells, Head, HeadShape, cut
 from atmorep.downstream.model import build
 from atmorep.model.inputs import Inputs
 from atmorep.sampling.tokens import detokenise
@@ -58,7 +58,7 @@ def test_each_cell_has_the_features_of_its_token(head):
 
 def test_a_patch_is_cut_where_it_lies(head):
     maps, cells = torch.randn(2, 4, 3, 12, 12), inputs()[2]
-    found = head._patch(maps, cells)
+    found = cut(maps, cells, head.shape)
     assert torch.equal(found[0], maps[0, :, :, 0:8, 6:12])
     assert torch.equal(found[1], maps[1, :, :, 4:12, 2:8])
 

@@ -81,7 +81,7 @@ def test_every_figure_of_the_task_is_there(written):
 
 def test_tables_say_what_was_fitted_and_what_differs(written):
     _, paths, page = written
-    assert re.search(r"Lapse rate</th>\s*<td>−?[\d.e-]+ K km⁻¹", page)
+    assert re.search(r"Lapse rate</th>\s*<td>[−\d.e]+ K km⁻¹, offset", page)
     assert re.search(r"mean coefficients: .*one 2\d\d", page)
     heads = [
         re.findall(r'<th scope="col">(.*?)</th>', t) for t in re.findall(r"<table>.*?</table>", page, re.S)
