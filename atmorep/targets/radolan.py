@@ -1,6 +1,6 @@
 """Precipitation of DWD's radar composites in their binary form: RADOLAN and RADKLIM.
 
-The format, its grids and flags: DWD, "RADOLAN/RADVOR: Beschreibung des Kompositformats", version 2.5.
+The format, its grids and flags as wradlib 2.9.6 reads them (wradlib/io/radolan.py, wradlib/georef/rect.py).
 """
 
 from __future__ import annotations
