@@ -43,6 +43,13 @@ COMMANDS = (
     Command("download-target", "fetch a target's files", "targets.stage:download", ("target", "span")),
     Command("download-static", "fetch a static field's files", "targets.stage:download_static", ("static",)),
     Command("convert", "raw files to shards of the store", "store.convert:convert", ("field", "span")),
+    Command(
+        "convert-target",
+        "a target's files to shards of its store",
+        "targets.convert:convert",
+        ("target", "span"),
+    ),
+    Command("static", "a static field on a target's grid", "targets.statics:static", ("static", "target")),
     Command("verify", "compare the store with the raw files", "store.verify:verify", ("field", "span")),
     Command("sums", "partial sums over training days", "store.statistics:partial", ("field", "span")),
     Command("statistics", "monthly mean and standard deviation", "store.statistics:merge", ("field",)),

@@ -63,7 +63,7 @@ class Regridder:
         self.coverage = np.divide(covered, full, out=np.zeros_like(full), where=full > 0).reshape(grid.shape)
         if not covered.any():
             raise DataError(
-                f"covers {_extent(mesh.longitude, mesh.latitude)}, nothing of the evaluation grid, "
+                f"the files cover {_extent(mesh.longitude, mesh.latitude)}, nothing of the evaluation grid, "
                 f"{_extent(grid.longitude, grid.latitude)}; correct 'region' or the files"
             )
 

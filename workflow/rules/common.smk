@@ -1,5 +1,6 @@
 """The validated configuration and what the rules ask of it."""
 
+import itertools
 import os
 import sys
 from pathlib import Path
