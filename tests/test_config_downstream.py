@@ -43,6 +43,17 @@ def test_a_task_is_accepted(downstream):
         ({"finetune__downscaling__hed": {}}, "finetune.downscaling.hed = {}: there is no such key; did you"),
         ({"targets__fine__source__pattern": "../{year}.nc"}, "targets.fine.source.pattern = '../{year}.nc'"),
         ({"targets__fine__field": "tp"}, "targets.fine.time.kind: tp is accumulated"),
+        (
+            {"targets__fine__time": {"kind": "mean", "interval_minutes": 25}},
+            "targets.fine.time.interval_minutes = 25 does not divide the 1 h",
+        ),
+        (
+            {
+                "targets__fine__source": {"kind": "dwd", "product": "radklim_rw"},
+                "targets__fine__time": {"kind": "sum"},
+            },
+            "end at minute 50; accept that by offset_minutes: 10",
+        ),
         ({"targets__fine__vector": "u"}, "vector and partner go together"),
         (
             {"targets__fine__source": {"kind": "dwd", "product": "cosmo_rea6"}},

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from atmorep.config.finetune import ForecastTask, TargetTask
-from atmorep.config.target import SimulatedTarget, Target
+from atmorep.config.target import DwdTarget, SimulatedTarget, Target
 from atmorep.errors import ConfigError
 from atmorep.fields import field as known_field
 
@@ -43,8 +43,26 @@ def _check_target(config: Config, key: str, target: Target) -> None:
         )
     if spec.accumulated and target.time.kind == "instant":
         raise ValueError(f"{key}.time.kind: {spec.name} is accumulated; set it to sum or mean")
+    _check_intervals(f"{key}.time", target)
     if isinstance(target.source, SimulatedTarget):
         _check_simulated(config, key, target.source)
+
+
+def _check_intervals(key: str, target: Target) -> None:
+    """Refuse intervals that cannot make up the windows, as far as that is known without the files."""
+    time, source = target.time, target.source
+    if time.kind == "instant":
+        return
+    if 60 * time.window_hours % time.interval_minutes:
+        raise ValueError(
+            f"{key}.interval_minutes = {time.interval_minutes} does not divide the {time.window_hours} h of "
+            "window_hours; correct one of them"
+        )
+    if isinstance(source, DwdTarget) and source.product == "radklim_rw" and time.offset_minutes != 10:
+        raise ValueError(
+            f"{key}.offset_minutes = {time.offset_minutes}: hours of radklim_rw end at minute 50; accept "
+            "that by offset_minutes: 10, or sum radklim_yw"
+        )
 
 
 def _check_simulated(config: Config, key: str, source: SimulatedTarget) -> None:

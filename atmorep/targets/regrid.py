@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,31 +10,12 @@ from scipy.sparse import csr_array
 
 from atmorep.errors import DataError
 from atmorep.grids import Grid
+from atmorep.targets.geometry import Geometry
 from atmorep.targets.interpolate import bilinear, nearest
 from atmorep.targets.overlap import box_areas, overlaps
 
 Method = Literal["conservative", "bilinear", "nearest"]
 Floats = NDArray[np.float64]
-
-
-class Mesh(Protocol):
-    """Where the cells of a product are; all in degrees, NaN where a cell has no place on the globe."""
-
-    @property
-    def longitude(self) -> Floats:
-        """Longitudes of the centres (y, x)."""
-
-    @property
-    def latitude(self) -> Floats:
-        """Latitudes of the centres (y, x)."""
-
-    @property
-    def corner_longitude(self) -> Floats:
-        """Longitudes of the corners (y + 1, x + 1)."""
-
-    @property
-    def corner_latitude(self) -> Floats:
-        """Latitudes of the corners (y + 1, x + 1)."""
 
 
 class Regridder:
@@ -44,11 +25,11 @@ class Regridder:
         coverage: share of each cell (rows, columns) that the product covers; of points 0 or 1.
     """
 
-    def __init__(self, mesh: Mesh, grid: Grid, method: Method, min_coverage: float) -> None:
+    def __init__(self, geometry: Geometry, grid: Grid, method: Method, min_coverage: float) -> None:
         """Compute the weights.
 
         Args:
-            mesh: where the values are.
+            geometry: where the values are.
             grid: where they are wanted.
             method: ``conservative``: means over the area of a cell; ``bilinear``: between the four centres
                 around a point; ``nearest``: of the cell whose centre is nearest.
@@ -57,14 +38,15 @@ class Regridder:
         Raises:
             DataError: if both do not overlap, naming their extents.
         """
-        self._matrix, full = _weights(mesh, grid, method)
+        self._matrix, full = _weights(geometry, grid, method)
         self._shape, self._least = grid.shape, min_coverage * full
         covered = self._matrix.sum(1)
         self.coverage = np.divide(covered, full, out=np.zeros_like(full), where=full > 0).reshape(grid.shape)
         if not covered.any():
+            there, asked = (_extent(g.longitude, g.latitude) for g in (geometry, grid))
             raise DataError(
-                f"the files cover {_extent(mesh.longitude, mesh.latitude)}, nothing of the evaluation grid, "
-                f"{_extent(grid.longitude, grid.latitude)}; correct 'region' or the files"
+                f"the files cover {there}, nothing of the evaluation grid, {asked}; correct 'region' or "
+                "the files"
             )
 
     def __call__(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -82,16 +64,16 @@ class Regridder:
         return mean.reshape(*values.shape[:-2], *self._shape).astype(np.float32)
 
 
-def _weights(mesh: Mesh, grid: Grid, method: Method) -> tuple[csr_array, Floats]:
+def _weights(geometry: Geometry, grid: Grid, method: Method) -> tuple[csr_array, Floats]:
     """The matrix, and what its rows add up to where nothing is lacking."""
     if method == "conservative":
-        matrix = overlaps(mesh.corner_longitude, mesh.corner_latitude, grid)
+        matrix = overlaps(geometry.corner_longitude, geometry.corner_latitude, grid)
         return matrix, box_areas(grid).ravel()
     if method == "bilinear":
-        matrix = bilinear(mesh.longitude, mesh.latitude, grid)
+        matrix = bilinear(geometry.longitude, geometry.latitude, grid)
     else:
-        corners = mesh.corner_longitude, mesh.corner_latitude
-        matrix = nearest(mesh.longitude, mesh.latitude, corners, grid)
+        corners = geometry.corner_longitude, geometry.corner_latitude
+        matrix = nearest(geometry.longitude, geometry.latitude, corners, grid)
     return matrix, np.ones(matrix.shape[0])
 
 

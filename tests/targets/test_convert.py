@@ -1,5 +1,7 @@
 """Files of a target to its store: known sums, winds turned, cells, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from atmorep.errors import DataError
 from atmorep.paths import Paths
 from atmorep.targets import convert as stage
 from atmorep.targets.geometry import Geometry
+from atmorep.targets.stage import download
 from atmorep.targets.store import TargetReader
 
 from .experiment import DAYS, experiment
@@ -93,10 +96,7 @@ def test_an_hour_with_a_gap_is_missing_never_less(run):
 
 
 def test_a_zonal_wind_in_rotated_axes_is_zonal_again(run):
-    mesh = rotated(np.linspace(-15, 10, 101), np.linspace(-10, 12, 89))
-    geometry = Geometry.curvilinear(
-        mesh.longitude, mesh.latitude, (mesh.corner_longitude, mesh.corner_latitude)
-    )
+    geometry = rotated(np.linspace(-15, 10, 101), np.linspace(-10, 12, 89))
     # Axes turned by an angle see an eastward wind of 10 m/s at minus that angle.
     parts = {
         "U": Made(lambda time: 10 * np.cos(-geometry.angle), geometry=geometry),
@@ -147,3 +147,33 @@ def test_a_repeated_conversion_changes_nothing(run):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     run(products)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_an_hour_of_radar_on_the_evaluation_grid(shared, tmp_path, monkeypatch):
+    """Twelve RADKLIM YW, 0:50 to 1:50: the hour of 2 UTC, but for the ten minutes that are accepted."""
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "kind": "files",
+        "folder": str(shared / "radar_precip"),
+        "pattern": "radklim_yw_{year}{month}*/*",
+    }
+    time = {"kind": "sum", "interval_minutes": 5, "offset_minutes": 10}
+    config = experiment({**RAIN, "source": files, "time": time, "refine": 4}, start="2017-08-16")
+    span = "2017-08-16_2017-08-19"
+    download(config, "fine", span)
+    stage.convert(config, "fine", span)
+    reader = TargetReader(config, "fine")
+    there = np.flatnonzero(reader.available())
+    np.testing.assert_array_equal(reader.axis.at(there), [np.datetime64("2017-08-16T02")])
+    got = reader.read(int(there[0]), 1, 0, reader.grid.shape[0], 0, reader.grid.shape[1])[0]
+    listed = read_json(Paths(config).target_raw("fine", span))["files"]
+    product = stage.open_product(config.targets["fine"], [Path(entry["path"]) for entry in listed])
+    total = sum(product.read(i) for i in range(12))
+    row, column = np.unravel_index(np.nanargmax(got), got.shape)
+    centre = reader.grid.latitude[row], reader.grid.longitude[column]
+    inside = (np.abs(product.geometry.latitude - centre[0]) < 0.125) & (
+        np.abs(product.geometry.longitude - centre[1]) < 0.125
+    )
+    assert got[row, column] == pytest.approx(total[inside].mean(), rel=0.03)
+    assert 1e-4 < got[row, column] < 0.05
+    assert np.isnan(got).any()

@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 
 from atmorep.errors import DataError
 from atmorep.grids import Grid
+from atmorep.targets.geometry import Geometry
 from atmorep.targets.overlap import box_areas, overlaps
 from atmorep.targets.regrid import Regridder
 
-from .meshes import Mesh, projected, regular, rotated
+from .meshes import projected, regular, rotated
 
 EUROPE = rotated(np.linspace(-5, 6, 41), np.linspace(-6, 5, 38))
 WHOLE = Grid(90, -180, 10, (19, 36))
 
 
-def areas(mesh: Mesh, grid: Grid) -> np.ndarray:
+def areas(mesh: Geometry, grid: Grid) -> np.ndarray:
     return overlaps(mesh.corner_longitude, mesh.corner_latitude, grid).toarray()
 
 
