@@ -1,6 +1,6 @@
 """Ablations: one model a variant of the configuration, trained alike, in one table.
 
-    python benchmarks/ablations.py results/demo/config.yaml benchmarks/ablations.yaml > docs/ablations.md
+    python benchmarks/ablations.py results/demo/config.yaml benchmarks/ablations.yaml
 
 The store and the statistics of the configuration must be there (below the working directory), as after
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from atmorep.config import load
+from atmorep.config import load, parse
 from atmorep.paths import Paths
 
 PLAN = {
@@ -31,6 +31,19 @@ PLAN = {
 def ablations(repository, monkeypatch):
     monkeypatch.syspath_prepend(repository / "benchmarks")
     return importlib.import_module("ablations")
+
+
+@pytest.mark.parametrize(
+    ("plan", "base"), [("ablations", "demo"), ("western-europe", "examples/western-europe")]
+)
+def test_every_variant_of_the_shipped_plans_is_possible(ablations, repository, plan, base):
+    text = (repository / "benchmarks" / f"{plan}.yaml").read_text()
+    shipped = ablations.Plan.model_validate(yaml.safe_load(text))
+    experiment = load(repository / "config" / f"{base}.yaml").model_dump(mode="json")
+    for group in shipped.groups:
+        assert group.reference in group.variants
+        for name, changes in group.variants.items():
+            assert parse(ablations.merged(ablations.merged(experiment, shipped.common), changes), name)
 
 
 def test_every_variant_is_trained_with_every_seed_and_compared(
