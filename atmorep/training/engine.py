@@ -57,12 +57,12 @@ def fit(problem: Problem, model: nn.Module, folder: Path) -> Trained:
         IntegrityError: if the state in ``folder`` is broken or of another configuration.
     """
     settings, progress = problem.config.training, _progress(problem, folder)
-    trainer = _trainer(settings, model, progress, _callbacks(problem, folder, progress))
+    trainer = lightning_trainer(settings, model, progress, _callbacks(problem, folder, progress))
     if trainer.is_global_zero:
         _tidy(folder, progress)
     if progress.step < settings.epochs * settings.steps_per_epoch:
         task = TrainingTask(model, problem, progress)
-        outside.speed_up(model, settings)
+        outside.speed_up(model, settings, trainer.strategy.root_device)
         _run(trainer, task, Samples(problem, progress))
     return Trained(folder / progress.best, folder / LOG, trainer.is_global_zero)
 
@@ -113,7 +113,7 @@ def _place(settings: Training) -> dict[str, Any]:
     return {**nodes, **on_cpu, "devices": settings.gpus or 1}
 
 
-def _trainer(
+def lightning_trainer(
     settings: Training, model: nn.Module, progress: Progress, callbacks: Sequence[L.Callback]
 ) -> L.Trainer:
     """Return Lightning's trainer of the epochs that are left, on what devices there are.

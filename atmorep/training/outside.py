@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -15,9 +17,14 @@ from torch.distributed.fsdp import fully_shard
 from torch.utils.checkpoint import checkpoint
 
 from atmorep.config import Training
+from atmorep.model.attention import Attend
 from atmorep.model.blocks import DecoderBlock, EncoderBlock
 from atmorep.model.multiformer import Multiformer
 from atmorep.sampling.batches import Batch
+from atmorep.training import native
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Names of glibc's malloc.h."""
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:
@@ -25,13 +32,38 @@ def blocks(model: nn.Module) -> Iterator[nn.Module]:
     return (module for module in model.modules() if isinstance(module, EncoderBlock | DecoderBlock))
 
 
-def speed_up(model: nn.Module, settings: Training) -> None:
-    """Apply what ``settings`` say of memory and speed to ``model``; its parameters keep their names."""
+def speed_up(model: nn.Module, settings: Training, device: torch.device) -> None:
+    """Apply what ``settings`` and ``device`` say of memory and speed; parameters keep their names."""
+    if device.type == "cpu" and _tokens(model) >= native.LEAST_TOKENS:
+        attend_natively(model)
+        keep_freed_memory()
     if settings.gradient_checkpointing:
         recompute_blocks(model)
     if settings.compile:
         # one graph: what depends on the masks, which tokens the encoder processes, is settled before
         model.process = torch.compile(model.process)  # type: ignore[arg-type, assignment]
+
+
+def _tokens(model: nn.Module) -> int:
+    """Tokens of a neighbourhood of the field that has most."""
+    networks = (module for module in model.modules() if isinstance(module, Multiformer))
+    return max((math.prod(shape.tokens) for one in networks for shape in one.shapes.values()), default=0)
+
+
+def attend_natively(model: nn.Module) -> None:
+    """Compute attention by the kernel of :mod:`~atmorep.training.native` where it suits, if it compiles."""
+    if native.kernel() is not None:
+        for module in model.modules():
+            if isinstance(module, Attend):
+                module.forward = partial(native.attend, module.forward)  # type: ignore[method-assign]
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what a step frees for the next: the kernel takes long to hand out pages anew."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 2**30)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def recompute_blocks(model: nn.Module) -> None:

@@ -1,6 +1,8 @@
 """What is done to the network from outside leaves what it computes as it is."""
 
 import copy
+import platform
+import resource
 from functools import partial
 
 import pytest
@@ -23,6 +25,7 @@ from safetensors.torch import load_file
 from atmorep.training import outside
 from atmorep.training.pretrain import pretrain
 
+CPU = torch.device("cpu")
 COUPLED = {
     "network": {"dropout": 0},
     "fields": {"t": {"coupled": ["2t"], "weight": 3}, "2t": {"coupled": ["t"]}},
@@ -98,7 +101,7 @@ def test_a_compiled_network_is_one_graph_with_the_same_gradients(configure, enco
     names = list(pretraining.state_dict())
     whole = partial(torch.compile, fullgraph=True, backend="aot_eager")
     monkeypatch.setattr(torch, "compile", whole)
-    outside.speed_up(pretraining.model, configure(training={"compile": True}).training)
+    outside.speed_up(pretraining.model, configure(training={"compile": True}).training, CPU)
     assert list(pretraining.state_dict()) == names
     same_gradients(first_step(pretraining, samples), gradients(config, "t", "2t"))
 
@@ -110,7 +113,7 @@ def test_what_the_settings_say_is_applied(configure, monkeypatch):
     def applied(**settings):
         config = configure(training=settings)
         model = task(config, "2t")[0].model
-        outside.speed_up(model, config.training)
+        outside.speed_up(model, config.training, CPU)
         again = [hasattr(block.forward, "func") for block in outside.blocks(model)]
         assert len(again) == 4
         return set(again), compiled == [model.process]
@@ -118,3 +121,15 @@ def test_what_the_settings_say_is_applied(configure, monkeypatch):
     assert applied() == ({False}, False)
     assert applied(gradient_checkpointing=True) == ({True}, False)
     assert applied(compile=True) == ({False}, True)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_freed_memory_is_used_again():
+    """After some rounds; without, the kernel hands out each of 32768 pages anew every time."""
+    outside.keep_freed_memory()
+    faults = []
+    for _ in range(10):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.empty(2**25).fill_(1)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert min(faults[-3:]) < 1000
