@@ -79,6 +79,10 @@ def test_a_task_is_accepted(downstream):
             },
             "radar is made hour by hour; set data.time_step to 1",
         ),
+        (
+            {"data__time_step": 3, "finetune__downscaling__scores": {"every_hours": 4}},
+            "finetune.downscaling.scores.every_hours = 4 must be a multiple of data.time_step = 3 h",
+        ),
         ({"finetune__t": {"kind": "forecast", "hours": 3}}, "finetune.t: is the name of a field"),
         ({"finetune__ahead": {"kind": "forecast", "hours": 4}}, "must be a multiple of 3 h"),
         ({"finetune__ahead": {"kind": "forecast", "hours": 36}}, "at most 33 h"),

@@ -94,6 +94,11 @@ def _check_target_task(config: Config, key: str, task: TargetTask) -> None:
             f"here and in {key}.guess.field"
         )
     _check_guess(config, f"{key}.guess", task)
+    every, step = task.scores.every_hours, config.data.time_step
+    if every is not None and every % step:
+        raise ValueError(
+            f"{key}.scores.every_hours = {every} must be a multiple of data.time_step = {step} h"
+        )
     _check_baselines(config, f"{key}.baselines", task)
     if task.holdout is not None:
         _check_holdout(config, f"{key}.holdout", task)

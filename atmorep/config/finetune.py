@@ -62,6 +62,9 @@ class Point(Section):
 class TargetScores(Section):
     """What of a task is scored beside what all tasks are scored on."""
 
+    every_hours: int | None = Field(default=None, ge=1)
+    """Hours between the times that are scored, which is cheap for a small region; as in ``evaluation`` where
+    absent."""
     thresholds: tuple[float, ...] = ()
     """In the unit of the target's field: events of exceeding them are scored (frequency bias, POD, FAR, CSI,
     ETS, FSS)."""

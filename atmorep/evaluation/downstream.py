@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from atmorep.artefacts import written_aside
-from atmorep.config import Config
+from atmorep.config import Config, Evaluation
 from atmorep.downstream import fitted
 from atmorep.downstream.baselines import Baseline
 from atmorep.downstream.inputs import Inputs
@@ -82,14 +82,20 @@ class TaskEvaluation:
         """The step of a neighbourhood that is scored: the middle one of those predicted."""
         return (self.predictor.steps.start + self.predictor.steps.stop) // 2
 
+    @property
+    def settings(self) -> Evaluation:
+        """Those of ``evaluation``, with what the task has of its own."""
+        settings, every = self.inputs.config.evaluation, self.inputs.task.scores.every_hours
+        return settings if every is None else settings.model_copy(update={"every_hours": every})
+
     @cached_property
     def starts(self) -> list[int]:
-        """First steps of the neighbourhoods, every ``evaluation.every_hours`` in each test period.
+        """First steps of the neighbourhoods, every ``every_hours`` in each test period.
 
         Those that leave the period, lack an hour of a field, or have no target are left out.
         """
         config, axis = self.inputs.config, self.inputs.axis
-        every, there = config.evaluation.every_hours // axis.step, np.ones(axis.size, bool)
+        every, there = self.settings.every_hours // axis.step, np.ones(axis.size, bool)
         for field in Paths(config).task_fields(self.inputs.name):
             there &= FieldReader(config, field).available()
         scored, found = self.inputs.available(), []
@@ -194,7 +200,7 @@ def _score(evaluation: TaskEvaluation, folder: Path) -> None:
     predictions.flush()
     means = scores.means(times)
     hours = means["hour"].to_numpy()
-    weights = resamples(inputs.config.evaluation, len(times))
+    weights = resamples(evaluation.settings, len(times))
     found = table(
         inputs.name,
         inputs.target.field,
