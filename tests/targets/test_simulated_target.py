@@ -16,6 +16,7 @@ from atmorep.fields import field as known_field
 from atmorep.grids import Grid
 from atmorep.paths import Paths
 from atmorep.sources.grib_writer import GribWriter
+from atmorep.targets.product import open_product
 from atmorep.targets.simulated import Simulated
 from atmorep.targets.simulated.geography import radar_grid, rotated_grid
 from atmorep.targets.simulated.patterns import Evolving, Spectrum, field
@@ -315,3 +316,30 @@ def test_the_sun_at_equinox_and_solstice():
     assert np.degrees(np.arcsin(sun.altitude(june)[1])) == pytest.approx(66.6, abs=0.3)
     assert sun.mean(march)[0] == pytest.approx(1 / np.pi, rel=2e-3)
     assert (sun.altitude(march - np.timedelta64(12, "h")) == 0).all()
+
+
+# -- as products are read --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "grid"), [("warmth", rotated_grid()), ("rain", radar_grid())])
+def test_products_are_read_where_and_when_they_are(simulated, tmp_path, name, grid):
+    config = parse(settings_of())
+    files = simulated(name).fetch(FEBRUARY, tmp_path / "files")
+    product = open_product(config.targets[name], files)
+    turn = (product.geometry.longitude - grid.longitude + 180) % 360 - 180
+    np.testing.assert_allclose(turn * np.cos(np.radians(grid.latitude)), 0, atol=2e-3)
+    np.testing.assert_allclose(product.geometry.latitude, grid.latitude, atol=2e-3)
+    ends = np.arange("2001-02-01T00", "2001-02-04T00", dtype="datetime64[h]")
+    hours = np.stack([ends - np.timedelta64(1, "h") * (name == "rain"), ends], 1)
+    np.testing.assert_array_equal(product.intervals, hours.astype("datetime64[m]"))
+    values = product.read(5)
+    if name == "rain":
+        np.testing.assert_allclose(values, rain_of(files[0])[0][5] / 1000, rtol=1e-6)  # in m
+    else:
+        np.testing.assert_allclose(values, messages(files[0])[0][5], rtol=1e-6)
+
+
+def test_the_relief_is_read_as_a_static_field(simulated, tmp_path):
+    config = parse(settings_of())
+    product = open_product(config.statics["relief"], simulated("relief").fetch(None, tmp_path / "files"))
+    np.testing.assert_allclose(product.read(0), SURFACE.height, atol=0.1)
