@@ -62,7 +62,8 @@ def test_check_lists_the_groups(repository, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["check", "--config", str(repository / "config/demo.yaml")]) == 0
     config = load(repository / "config/demo.yaml")
-    members = [f"{field} {level}" for field in config.fields for level in config.store_levels(field)]
+    levels = {field: config.store_levels(field) for field in config.fields}
+    members = [f"{name} {level}" if level else name for name in levels for level in levels[name]]
     assert capsys.readouterr().out == f"all: {', '.join(members)}\n"
 
 

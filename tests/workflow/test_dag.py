@@ -19,6 +19,10 @@ def test_demo_is_the_default(workflow, repository):
     assert planned["verify_2001"] == planned["sums_2001"] == fields
     assert planned["pretrain"] == planned["evaluate"] == fields
     assert planned["couple"] == planned["report"] == 1
+    for target in config.targets:
+        assert planned[f"download_target_{target}"] == planned[f"convert_target_{target}"] == months
+    for task in config.finetune:
+        assert planned[f"finetune_{task}"] == planned[f"evaluate_{task}"] == 1
     assert not (workflow.folder / "results").exists()
 
 
