@@ -63,7 +63,13 @@ def configuration(width: int, precision: str, steps: int) -> Config:
                 "position": "harmonic",
             },
             "evaluation": {"lead_hours": [3]},
-            "training": {"batch_size": 1, "epochs": 1, "samples_per_epoch": steps, "precision": precision},
+            "training": {
+                "batch_size": 1,
+                "epochs": 1,
+                "samples_per_epoch": steps,
+                "precision": precision,
+                "gpus": 0,
+            },
         }
     )
 
