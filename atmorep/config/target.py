@@ -135,6 +135,10 @@ class Gridded(Section):
 class Static(Gridded):
     """A field that does not change, such as orography; brought to the grid of each task's target."""
 
+    units: str
+    """Unit that the field is given in. What the files say must agree or be convertible without doubt; a
+    geopotential in ``m`` becomes a height, divided by 9.80665 m s-2."""
+
 
 class Target(Gridded):
     """What a downstream task predicts."""

@@ -56,7 +56,7 @@ def factors(statics: NDArray[np.float32], refine: int) -> Tensor:
     """Return what departures may be proportional to: static fields, and what of them is finer than the grid.
 
     The latter is the difference to the means over grid points, interpolated bilinearly as the fields are: of
-    orography the height above the one that a field on the grid knows of. Where there is no value all is 0.
+    orography the height above the one that a field on the grid knows of.
 
     Args:
         statics: standardised, on the evaluation grid (S, rows, columns).
@@ -65,7 +65,7 @@ def factors(statics: NDArray[np.float32], refine: int) -> Tensor:
     Returns:
         (F, rows, columns), F = 2 S, or S where cells are grid points; of order one.
     """
-    fields = torch.from_numpy(np.nan_to_num(statics)).float()
+    fields = torch.from_numpy(statics)
     if refine == 1 or not len(fields):
         return fields
     coarse = avg_pool2d(fields.unsqueeze(1), refine)

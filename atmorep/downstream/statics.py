@@ -9,26 +9,33 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from atmorep.errors import IntegrityError
+from atmorep.errors import DataError, IntegrityError
 from atmorep.grids import Grid
 
 
 def read_statics(paths: Iterable[Path], grid: Grid) -> NDArray[np.float32]:
-    """Return standardised static fields (S, rows, columns); NaN where they have no value.
+    """Return static fields (S, rows, columns) of mean 0 and standard deviation 1 over the cells with values.
+
+    The other cells are 0, as is a field that is the same everywhere.
 
     Args:
         paths: NetCDF files that 'atmorep static' wrote, one a field.
         grid: evaluation grid that they are on.
 
     Raises:
+        DataError: if one has no value at all.
         IntegrityError: if one is absent, not such a file, or on another grid.
     """
-    fields = [_standardised(read_static(path, grid)) for path in paths]
+    fields = [_standardised(read_static(path, grid), path) for path in paths]
     return np.stack(fields) if fields else np.zeros((0, *grid.shape), np.float32)
 
 
 def read_static(path: Path, grid: Grid) -> NDArray[np.float32]:
-    """Return a static field in its own unit (rows, columns); see :func:`read_statics`."""
+    """Return a static field (rows, columns) in its unit, NaN where it has no value.
+
+    Raises:
+        IntegrityError: as :func:`read_statics`.
+    """
     try:
         with xr.open_dataarray(path) as values:
             found = values.squeeze().to_numpy().astype(np.float32)
@@ -44,7 +51,8 @@ def read_static(path: Path, grid: Grid) -> NDArray[np.float32]:
     return found
 
 
-def _standardised(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of mean 0 and deviation 1; a field that is the same everywhere becomes 0."""
-    deviation = values - np.nanmean(values, dtype=np.float64)
-    return (deviation / (np.nanstd(values, dtype=np.float64) or 1.0)).astype(np.float32)
+def _standardised(values: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    if np.isnan(values).all():
+        raise DataError(f"{path}: has no value on the grid of the target; remove it from the task's statics")
+    departure = values - np.nanmean(values, dtype=np.float64)
+    return np.nan_to_num(departure / (np.nanstd(values, dtype=np.float64) or 1.0)).astype(np.float32)

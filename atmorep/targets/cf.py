@@ -46,7 +46,8 @@ class CfProduct:
         for path in files:
             variable = self._variable(path)
             geometries.append(variable_geometry(self._dataset(path), variable, f"{path}, {self._name}"))
-            self._scale[path] = scale(gridded, variable.attrs.get("units"), f"{path}, {self._name}")
+            units, standard_name = (variable.attrs.get(key) for key in ("units", "standard_name"))
+            self._scale[path] = scale(gridded, units, f"{path}, {self._name}", standard_name)
             intervals = self._intervals(path, variable)
             steps += [_Step(path, i, start, end) for i, (start, end) in enumerate(intervals)]
         one_grid([(path, g.identity) for path, g in zip(files, geometries, strict=True)])

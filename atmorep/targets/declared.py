@@ -20,18 +20,30 @@ Minutes = NDArray[np.datetime64]
 
 _Step = TypeVar("_Step")
 
+_STANDARD_GRAVITY = 9.80665
+"""In m s-2; what a geopotential is divided by to be a height (ISO 80000-3, WMO)."""
+_GEOPOTENTIAL = frozenset({"geopotential", "surface_geopotential"})
+"""CF standard names of it."""
 
-def scale(gridded: Target | Static, units: str | None, where: str) -> tuple[float, float]:
+
+def scale(
+    gridded: Target | Static, units: str | None, where: str, standard_name: str | None = None
+) -> tuple[float, float]:
     """Return factor and offset from what the file holds to the unit of the field, or of a static field.
+
+    A static field declared in m of which the file says that it is a geopotential becomes a height.
 
     Args:
         gridded: declares the unit of the values.
         units: what the file says, if it does.
         where: names file and variable, for messages.
+        standard_name: of CF, if the file has one.
 
     Raises:
         DataError: if file, declaration and field have units that do not agree without doubt.
     """
+    if isinstance(gridded, Static) and gridded.units == "m" and standard_name in _GEOPOTENTIAL:
+        return conversion(units, "m2 s-2", where)[0] / _STANDARD_GRAVITY, 0.0
     wanted = field(gridded.field).units if isinstance(gridded, Target) else gridded.units
     first = conversion(units, gridded.units, where) if units else (1.0, 0.0)
     second = conversion(gridded.units, wanted, f"{where}: declared by the configuration")
@@ -61,15 +73,16 @@ def labelled(times: Minutes, gridded: Target | Static) -> Minutes:
 
 
 def minutes(times: NDArray[np.datetime64], where: str) -> Minutes:
-    """Return ``times`` in minutes.
+    """Return ``times`` in minutes; files that count days as floating-point numbers are off by microseconds.
 
     Raises:
-        DataError: if one is not a full minute.
+        DataError: if one is half a second or more from a full minute.
     """
-    whole = times.astype("datetime64[m]")
-    odd = np.flatnonzero(~np.isnat(times) & (whole.astype(times.dtype) != times))
+    exact = times.astype("datetime64[ns]")
+    whole = (exact + np.timedelta64(30, "s")).astype("datetime64[m]")
+    odd = exact[np.abs(exact - whole) >= np.timedelta64(500, "ms")]
     if odd.size:
-        raise DataError(f"{where}: {times[odd[0]]} is no full minute; correct the time coordinate")
+        raise DataError(f"{where}: {odd[0]} is no full minute; correct the time coordinate")
     return whole
 
 

@@ -89,7 +89,8 @@ def _steps(gridded: Target | Static, path: Path) -> list[_Step]:
             if gridded.variable in names:
                 start, end = _interval(gridded, handle, where)
                 units = str(eccodes.codes_get(handle, "units", ktype=str))
-                factors = scale(gridded, None if units == "unknown" else units, where)
+                named = str(eccodes.codes_get(handle, "cfName", ktype=str))
+                factors = scale(gridded, None if units == "unknown" else units, where, named)
                 grid = str(eccodes.codes_get(handle, "md5GridSection", ktype=str))
                 steps.append(_Step(path, number, offset, length, grid, factors, start, end))
         except eccodes.CodesInternalError as error:

@@ -8,7 +8,6 @@ from pipeline import weather
 
 from atmorep.downstream.batches import PatchReader, Scale
 from atmorep.downstream.between import Between
-from atmorep.downstream.bundle import TaskBundle
 from atmorep.downstream.model import build
 from atmorep.downstream.predictor import DownstreamPredictor
 from atmorep.grids import Grid
@@ -29,9 +28,8 @@ def predictor(configure):
         model.head.weights.bias.zero_()
     readers = {"2t": neighbourhoods(config, "2t")}
     statics = np.zeros((0, *evaluation_grid(config, "fine").shape), np.float32)
-    normalisation = {"2t": readers["2t"].normalisation}
-    trained = TaskBundle("downscaling", ("2t",), config, model, normalisation, scale, statics)
-    return DownstreamPredictor(trained, PatchReader(config, "downscaling", readers, scale, statics))
+    reader = PatchReader(config, "downscaling", readers, scale, statics)
+    return DownstreamPredictor("downscaling", model, scale, reader)
 
 
 def test_without_departures_it_is_the_guess_between_the_points_everywhere(predictor, configure):

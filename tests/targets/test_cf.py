@@ -149,6 +149,10 @@ def test_two_dimensional_bounds_are_the_corners(tmp_path: Path) -> None:
     np.testing.assert_array_equal(geometry.corner_longitude, expected_x)
 
 
+def late(data: xr.Dataset) -> xr.Dataset:
+    return data.assign_coords(time=data["time"] + np.timedelta64(20, "s"))
+
+
 def levels(data: xr.Dataset) -> xr.Dataset:
     return data.expand_dims(height=[2.0, 10.0])
 
@@ -164,6 +168,7 @@ def levels(data: xr.Dataset) -> xr.Dataset:
         (TEMPERATURE, lambda: dataset(grid_mapping="crs"), "grid mapping crs, which the file lacks"),
         (TEMPERATURE, lambda: dataset().drop_vars(["lat", "lon"]), "neither coordinates of rows"),
         (TEMPERATURE, lambda: dataset().isel(time=[0, 0]), "2020-01-01T01:00, as .* does; keep one"),
+        (TEMPERATURE, lambda: late(dataset()), "2020-01-01T01:00:20.* is no full minute"),
         (static("t", "degC"), dataset, "holds 2 times of t; a static field has one"),
     ],
 )  # fmt: skip
