@@ -8,6 +8,8 @@ from atmorep.paths import Paths
 
 FILES = {"kind": "files", "folder": "/data", "pattern": "t2m-{year}{month}.nc"}
 SIMULATED = {"kind": "simulated", "seed": 0}
+ROLLED = {"kind": "forecast", "hours": 3, "rollout_hours": 6}
+COUPLED = {"coupled": ["vo"]}
 
 
 @pytest.fixture
@@ -87,6 +89,22 @@ def test_a_task_is_accepted(downstream):
         ({"finetune__ahead": {"kind": "forecast", "hours": 4}}, "must be a multiple of 3 h"),
         ({"finetune__ahead": {"kind": "forecast", "hours": 36}}, "at most 33 h"),
         ({"finetune__ahead": {"kind": "forecast", "hours": 3}}, "couple them, or have one"),
+        (
+            {"finetune__forecast": {"kind": "forecast", "hours": 3}},
+            "is what the pretrained model is scored on",
+        ),
+        (
+            {"finetune__ahead": ROLLED | {"rollout_hours": 7}, "fields__t": COUPLED},
+            "finetune.ahead.rollout_hours = 7 must be a multiple of hours = 3",
+        ),
+        (
+            {"finetune__ahead": ROLLED, "fields__t": COUPLED, "fields__vo": {"predicted": False}},
+            "vo is not predicted, so that it cannot be fed back; set fields.vo.predicted to true",
+        ),
+        (
+            {"finetune__ahead": ROLLED | {"rollout_hours": 9999}, "fields__t": COUPLED},
+            "no period of data.periods.test holds the 10032 h",
+        ),
         (
             {"finetune__downscaling__holdout": {"north": 1, "south": 0.9, "west": 1, "east": 1.1}},
             "finetune.downscaling.holdout: ",

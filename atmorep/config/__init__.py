@@ -151,7 +151,7 @@ class Config(Section):
                 )
         hours = whole.time * self.data.time_step
         for name in ("train", "validation", "test"):
-            if not any(_hours(p) >= hours for p in getattr(self.data.periods, name)):
+            if not any(p.hours >= hours for p in getattr(self.data.periods, name)):
                 raise ValueError(
                     f"data.periods.{name}: no period holds a neighbourhood of "
                     f"network.neighbourhood.time = {whole.time} steps ({hours} h)"
@@ -257,6 +257,11 @@ class Config(Section):
         """Names of the downstream tasks that predict a target."""
         return tuple(name for name, task in self.finetune.items() if isinstance(task, TargetTask))
 
+    @property
+    def forecast_tasks(self) -> dict[str, ForecastTask]:
+        """The downstream tasks that forecast the fields, by name."""
+        return {name: task for name, task in self.finetune.items() if isinstance(task, ForecastTask)}
+
     def height(self, task: TargetTask) -> str | None:
         """Static field of ``task`` that is the height of its cells: the first whose unit is m."""
         return next((name for name in task.statics if self.statics[name].units == "m"), None)
@@ -280,10 +285,6 @@ class Config(Section):
     def embed_dim(self, name: str) -> int:
         """Width of the transformer of field ``name``."""
         return self.fields[name].embed_dim or self.network.embed_dim
-
-
-def _hours(period: Period) -> int:
-    return ((period.end - period.start).days + 1) * 24
 
 
 def parse(values: dict[str, Any], origin: str = "configuration") -> Config:

@@ -74,6 +74,11 @@ class Period(Section):
             raise ValueError(f"end = {self.end} is before start = {self.start}")
         return self
 
+    @property
+    def hours(self) -> int:
+        """Length in hours."""
+        return ((self.end - self.start).days + 1) * 24
+
 
 class Periods(Section):
     """Disjoint periods for training, validation and test."""

@@ -13,6 +13,9 @@ from atmorep.fields import field as known_field
 if TYPE_CHECKING:
     from atmorep.config import Config
 
+ZERO_SHOT = ("reconstruction", "forecast", "temporal_interpolation")
+"""What pretrained models are scored on, as in ``metrics.csv``."""
+
 
 def check_tasks(config: Config) -> None:
     """Refuse targets, static fields and tasks that do not go with each other or with the fields.
@@ -28,6 +31,10 @@ def check_tasks(config: Config) -> None:
     for name, task in config.finetune.items():
         if name in config.fields:
             raise ValueError(f"finetune.{name}: is the name of a field; tasks need another")
+        if name in ZERO_SHOT:
+            raise ValueError(
+                f"finetune.{name}: is what the pretrained model is scored on; tasks need another name"
+            )
         if isinstance(task, TargetTask):
             _check_target_task(config, f"finetune.{name}", task)
         else:
@@ -153,9 +160,26 @@ def _check_forecast_task(config: Config, key: str, task: ForecastTask) -> None:
             f"{key}.hours = {task.hours} must be a multiple of {beat} h, whole tokens of all fields, and at "
             f"most {longest} h, so that something stays visible"
         )
-    if task.rollout_hours is not None and task.rollout_hours < task.hours:
-        raise ValueError(f"{key}.rollout_hours = {task.rollout_hours} is below hours = {task.hours}")
     if len(config.fields) > 1 and not config.coupled:
         raise ValueError(f"{key}: fields that are not coupled have a model each; couple them, or have one")
-    if len(config.fields) > 1 and not config.coupled:
-        raise ValueError(f"{key}: fields that are not coupled have a model each; couple them, or have one")
+    if task.longest != task.hours:
+        _check_rollout(config, f"{key}.rollout_hours", task)
+
+
+def _check_rollout(config: Config, key: str, task: ForecastTask) -> None:
+    if task.longest % task.hours:
+        raise ValueError(
+            f"{key} = {task.longest} must be a multiple of hours = {task.hours}, by which a roll-out steps on"
+        )
+    for name in config.fields:
+        if name not in config.predicted(config.fields):
+            raise ValueError(
+                f"{key} = {task.longest}: {name} is not predicted, so that it cannot be fed back; set "
+                f"fields.{name}.predicted to true, or remove the key"
+            )
+    whole = config.network.neighbourhood.time * config.data.time_step + task.longest - task.hours
+    if not any(period.hours >= whole for period in config.data.periods.test):
+        raise ValueError(
+            f"{key} = {task.longest}: no period of data.periods.test holds the {whole} h of a neighbourhood "
+            "that is rolled out; make it shorter or a period longer"
+        )

@@ -125,11 +125,17 @@ class ForecastTask(Section):
     hours: int = Field(ge=1)
     """Hours that are hidden, and by which a roll-out steps on; whole tokens of all fields."""
     rollout_hours: int | None = Field(default=None, ge=1)
-    """Longest lead time in hours, reached by feeding predictions back; ``hours`` where absent."""
+    """Longest lead time in hours, a multiple of ``hours``, reached by feeding predictions back; ``hours``
+    where absent."""
     core: Literal["decoder", "full"] = "full"
     """What of the pretrained model is trained: its decoders and tails, or all of it."""
     training: Training | None = None
     """Optimisation; where absent, as ``training``."""
+
+    @property
+    def longest(self) -> int:
+        """Longest lead time in hours."""
+        return self.rollout_hours or self.hours
 
 
 Task = Annotated[TargetTask | ForecastTask, Field(discriminator="kind")]

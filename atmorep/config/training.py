@@ -113,7 +113,8 @@ class Evaluation(Section):
     every_hours: int = Field(default=24, ge=1)
     """Hours between two initial times."""
     lead_hours: tuple[int, ...] = (3, 6)
-    """Lead times of the zero-shot forecast in hours."""
+    """Lead times of the zero-shot forecast in hours; a fine-tuned one is scored on those that it predicts
+    at once, and at the end of each step of its roll-out."""
     mask_ratio: float = Field(default=0.5, gt=0, lt=1)
     """Share of tokens hidden in masked reconstruction."""
     bootstrap_samples: int = Field(default=1000, ge=100)

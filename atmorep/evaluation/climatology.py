@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from atmorep.config import Config
+from atmorep.config import Config, Period
 from atmorep.errors import DataError
 from atmorep.store.reader import FieldReader
 from atmorep.timeaxis import Hours, Span, training_spans
@@ -40,8 +40,12 @@ class Climatology:
         return np.stack([self.means[entry][:, rows, columns] for entry in entries])
 
 
-def compute(config: Config, field: str, reader: FieldReader, path: Path) -> Climatology:
-    """Compute the climatology of all months of the test periods into the file ``path`` (NumPy format).
+def compute(
+    config: Config, field: str, reader: FieldReader, path: Path, periods: Iterable[Period] | None = None
+) -> Climatology:
+    """Compute the climatology of all months of ``periods`` into the file ``path`` (NumPy format).
+
+    Without ``periods`` the months are those of the test periods.
 
     One pass over the training days of these months, a band of rows at a time, so that memory is bounded
     by a day of a band. Hours recorded missing are left out. A month (or an hour of it) without training
@@ -50,7 +54,8 @@ def compute(config: Config, field: str, reader: FieldReader, path: Path) -> Clim
     Raises:
         DataError: if an hour of the day is in no training day.
     """
-    months = tuple(sorted({month for p in config.data.periods.test for month in _months(p.start, p.end)}))
+    spanned = config.data.periods.test if periods is None else periods
+    months = tuple(sorted({month for p in spanned for month in _months(p.start, p.end)}))
     axis, (rows, columns) = reader.axis, reader.grid.shape
     shape = (len(months), axis.per_day, len(reader.levels), rows, columns)
     means = np.lib.format.open_memmap(path, "w+", np.float32, shape)

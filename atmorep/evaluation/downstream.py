@@ -22,6 +22,7 @@ from atmorep.downstream.predictor import DownstreamPredictor
 from atmorep.errors import DataError
 from atmorep.evaluation import output
 from atmorep.evaluation.bootstrap import resamples
+from atmorep.evaluation.forecasts import evaluate_forecasts
 from atmorep.evaluation.metrics import table
 from atmorep.evaluation.patterns import Patterns, classes
 from atmorep.evaluation.states import Scored, StateScores
@@ -150,7 +151,10 @@ class TaskEvaluation:
 
 
 def evaluate_task(config: Config, task: str) -> None:
-    """Score the fine-tuned model of ``task`` and its baselines; see :func:`score_task`.
+    """Score the fine-tuned model of ``task`` and its baselines.
+
+    A target as :func:`score_task` says, forecasts as
+    :func:`~atmorep.evaluation.forecasts.evaluate_forecasts` does.
 
     Raises:
         ConfigError: if there is no such task.
@@ -158,6 +162,9 @@ def evaluate_task(config: Config, task: str) -> None:
             are not finite.
         IntegrityError: if the model, the baselines or a store is not there.
     """
+    if task in config.forecast_tasks:
+        evaluate_forecasts(config, task)
+        return
     inputs = Inputs(config, task)
     predictor = DownstreamPredictor.load(config, Paths(config).finetuned(task))
     score_task(TaskEvaluation(inputs, predictor, fitted.load(inputs)))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import dask.array as da
 import numpy as np
@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from atmorep import __version__
 from atmorep.config import Config
-from atmorep.evaluation.scoring import Evaluation
+from atmorep.evaluation.scoring import Piece
 from atmorep.evaluation.tasks import Task
 from atmorep.fields import field as known_field
 from atmorep.paths import Paths
+from atmorep.store.reader import FieldReader
 from atmorep.timeaxis import Hours
 
 ENCODING: dict[str, dict[str, Any]] = {
@@ -60,12 +61,6 @@ class Subject:
     field: str
     model: Path
 
-    @classmethod
-    def of(cls, evaluation: Evaluation) -> Subject:
-        """A field."""
-        config, field = evaluation.config, evaluation.field
-        return cls(config, field, Paths(config).scored(field))
-
     def describe(self, dataset: xr.Dataset, title: str) -> xr.Dataset:
         """Give ``dataset`` global attributes, and its coordinates theirs (space: as in the store)."""
         with xr.open_zarr(Paths(self.config).store) as store:
@@ -90,11 +85,24 @@ class Subject:
         return {"long_name": name, "standard_name": spec.standard_name, "units": spec.units}
 
 
-def space(evaluation: Evaluation) -> dict[str, Any]:
+class Scored(Protocol):
+    """The predictions of a field, piece by piece."""
+
+    @property
+    def reader(self) -> FieldReader:
+        """The truth."""
+
+    def initial_times(self, task: Task) -> Hours:
+        """Initial times of all predictions of ``task``."""
+
+    def pieces(self, task: Task, initials: Sequence[int]) -> Iterator[Piece]:
+        """Predict the initial times with the given numbers."""
+
+
+def space(reader: FieldReader) -> dict[str, Any]:
     """Levels, latitudes and longitudes of a field."""
-    grid = evaluation.reader.grid
-    levels = list(evaluation.predictor.levels)
-    return {"level": levels, "latitude": grid.latitude, "longitude": grid.longitude}
+    grid = reader.grid
+    return {"level": list(reader.levels), "latitude": grid.latitude, "longitude": grid.longitude}
 
 
 def time(initial: Hours, lead_hours: Sequence[int]) -> dict[str, Any]:
@@ -162,6 +170,13 @@ class Predictions:
         place = slice(rows.start - row, rows.stop - row), slice(columns.start - column, columns.stop - column)
         self._chunk[initial - time, ..., *place] = members
 
+    def add(self, piece: Piece) -> None:
+        """Add the model's part of a piece, as :meth:`write` does."""
+        members = piece.predictions["atmorep"].swapaxes(0, 1)  # lead, member, level, row, column
+        surface = self._chunk.ndim == members.ndim
+        tile = piece.tile
+        self.write(piece.initial, tile.rows, tile.columns, members[:, :, 0] if surface else members)
+
     def flush(self) -> None:
         """Write what is held."""
         if self._corner is None:
@@ -175,6 +190,29 @@ class Predictions:
         self._corner = None
 
 
+def predictions(
+    subject: Subject, evaluation: Scored, task: Task, tails: int, tile: tuple[int, int], path: Path
+) -> Predictions:
+    """Return the store of the predictions of one task of a field.
+
+    Args:
+        subject: the field.
+        evaluation: predicts it.
+        task: the task.
+        tails: members.
+        tile: rows and columns of a piece.
+        path: folder to be.
+    """
+    coordinates = {
+        **time(evaluation.initial_times(task), task.lead_hours),
+        "number": np.arange(tails),
+        **space(evaluation.reader),
+    }
+    if known_field(subject.field).surface:
+        del coordinates["level"]
+    return Predictions(subject, f"Predictions ({task.name})", coordinates, tile, path)
+
+
 def typical(means: xr.Dataset) -> int:
     """Number of the initial time of median RMSE, each lead and level measured by its own mean."""
     error = means["squared_error"].sel(model="atmorep", region="domain")
@@ -182,13 +220,13 @@ def typical(means: xr.Dataset) -> int:
     return int(np.argsort(relative.values, kind="stable")[(relative.size - 1) // 2])
 
 
-def case(evaluation: Evaluation, task: Task, initial: int) -> xr.Dataset:
+def case(subject: Subject, evaluation: Scored, task: Task, initial: int) -> xr.Dataset:
     """Predict one initial time again and return its maps (lead_time, level, latitude, longitude).
 
     Where a lead time is scored on several steps, the one at the initial time plus the lead is shown. The
     baseline is the first of the task's.
     """
-    subject, where = Subject.of(evaluation), space(evaluation)
+    where = space(evaluation.reader)
     dims = ("lead_time", *where)
     shape = (len(task.leads), *(len(values) for values in where.values()))
     maps = {

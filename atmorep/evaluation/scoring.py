@@ -24,7 +24,7 @@ from atmorep.masking import Mask
 from atmorep.paths import Paths
 from atmorep.sampling.windows import Window, sample_generator, valid_starts
 from atmorep.store.reader import FieldReader
-from atmorep.timeaxis import Hours
+from atmorep.timeaxis import Hours, TimeAxis
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,7 @@ class Evaluation:
         The first one begins with the period. Neighbourhoods that leave the period or lack an hour are
         left out.
         """
-        axis, available = self.reader.axis, self.reader.available()
-        every = self.config.evaluation.every_hours // axis.step
-        found: list[int] = []
-        for period in self.config.data.periods.test:
-            first = int(axis.index(np.datetime64(period.start, "h")))
-            valid = valid_starts(axis, [period], self.predictor.steps, available)
-            found += valid[(valid - first) % every == 0].tolist()
-        return found
+        return regular_starts(self.config, self.reader.axis, self.predictor.steps, self.reader.available())
 
     def initial_times(self, task: Task) -> Hours:
         """Initial times of all predictions of ``task``."""
@@ -155,6 +148,17 @@ class Evaluation:
         for name in task.baselines:
             predictions[name] = BASELINES[name](values, hidden, climatology)[None, steps]
         return Piece(initial, tile, values[steps], predictions, climatology[steps], hidden[steps])
+
+
+def regular_starts(config: Config, axis: TimeAxis, steps: int, available: NDArray[np.bool_]) -> list[int]:
+    """First steps of what takes ``steps``, every ``evaluation.every_hours`` in each test period."""
+    every = config.evaluation.every_hours // axis.step
+    found: list[int] = []
+    for period in config.data.periods.test:
+        first = int(axis.index(np.datetime64(period.start, "h")))
+        valid = valid_starts(axis, [period], steps, available)
+        found += valid[(valid - first) % every == 0].tolist()
+    return found
 
 
 def regions(grid: Grid) -> dict[str, NDArray[np.float64]]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -18,9 +17,8 @@ from atmorep.evaluation import climatology, output
 from atmorep.evaluation.bootstrap import resamples
 from atmorep.evaluation.metrics import table
 from atmorep.evaluation.scoring import Evaluation, Piece, Scores
-from atmorep.evaluation.statistics import STATISTICS
+from atmorep.evaluation.statistics import DESCRIBED
 from atmorep.evaluation.tasks import Task, tasks
-from atmorep.fields import field as known_field
 from atmorep.inference.predictor import Predictor
 from atmorep.paths import Paths
 from atmorep.store.reader import FieldReader
@@ -64,54 +62,43 @@ def _score(evaluation: Evaluation, folder: Path) -> None:
             f"{evaluation.field}: no neighbourhood of {evaluation.predictor.steps} steps fits into "
             "data.periods.test without a missing hour; extend the periods or complete the source"
         )
+    paths = Paths(evaluation.config)
+    subject = output.Subject(evaluation.config, evaluation.field, paths.scored(evaluation.field))
     tables, means, cases = [], {}, {}
     for task in tasks(evaluation.config, evaluation.field):
         began = time.monotonic()
-        means[task.name] = _task(evaluation, task, folder)
-        cases[task.name] = output.case(evaluation, task, output.typical(means[task.name]))
+        means[task.name] = _task(evaluation, task, subject, folder)
+        cases[task.name] = output.case(subject, evaluation, task, output.typical(means[task.name]))
         tables.append(_table(evaluation, task, means[task.name]))
         seconds = time.monotonic() - began
         count = len(evaluation.starts)
         print(f"{evaluation.field} {task.name}: {count} initial times, {seconds:.1f} s", flush=True)
     pd.concat(tables).to_csv(folder / "metrics.csv", index=False, float_format="%.8g")
-    subject = output.Subject.of(evaluation)
-    described = {name: (statistic.long_name, statistic.power) for name, statistic in STATISTICS.items()}
-    output.write_statistics(subject, means, described, folder / "statistics.nc")
+    output.write_statistics(subject, means, DESCRIBED, folder / "statistics.nc")
     output.write_maps(subject, cases, folder / "maps.nc")
 
 
-def _task(evaluation: Evaluation, task: Task, folder: Path) -> xr.Dataset:
+def _task(evaluation: Evaluation, task: Task, subject: output.Subject, folder: Path) -> xr.Dataset:
     """Score all initial times of one task and keep its predictions; returns the means per initial time."""
     levels = evaluation.predictor.levels
     models = (*evaluation.models, *task.baselines)
     scores = Scores(task, models, evaluation.reader.grid, len(evaluation.starts), len(levels))
-    for piece in _kept(evaluation, task, folder):
+    for piece in _kept(evaluation, task, subject, folder):
         scores.add(piece)
     return scores.means(evaluation.initial_times(task), levels)
 
 
-def _kept(evaluation: Evaluation, task: Task, folder: Path) -> Iterator[Piece]:
+def _kept(evaluation: Evaluation, task: Task, subject: output.Subject, folder: Path) -> Iterator[Piece]:
     """Predict all initial times of one task, and write the predictions where they are to be kept."""
     pieces = evaluation.pieces(task, range(len(evaluation.starts)))
     if not task.saved:
         yield from pieces
         return
-    coordinates = {
-        **output.time(evaluation.initial_times(task), task.lead_hours),
-        "number": np.arange(evaluation.predictor.tails),
-        **output.space(evaluation),
-    }
-    surface = known_field(evaluation.field).surface
-    if surface:
-        del coordinates["level"]
     tile = (evaluation.predictor.rows, evaluation.predictor.columns)
     path = folder / "predictions" / f"{task.name}.zarr"
-    title = f"Predictions ({task.name})"
-    predictions = output.Predictions(output.Subject.of(evaluation), title, coordinates, tile, path)
+    predictions = output.predictions(subject, evaluation, task, evaluation.predictor.tails, tile, path)
     for piece in pieces:
-        members = piece.predictions["atmorep"].swapaxes(0, 1)  # lead, member, level, row, column
-        members = members[:, :, 0] if surface else members
-        predictions.write(piece.initial, piece.tile.rows, piece.tile.columns, members)
+        predictions.add(piece)
         yield piece
     predictions.flush()
 

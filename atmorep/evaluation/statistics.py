@@ -111,6 +111,9 @@ STATISTICS: dict[str, Statistic] = {
 }
 """Statistics of the fields by name; to add one, add a row."""
 
+DESCRIBED = {name: (statistic.long_name, statistic.power) for name, statistic in STATISTICS.items()}
+"""What each of them is, and the power of the field's unit that it is in."""
+
 Means = Mapping[str, Array]
 Metric = Callable[[Means, int], Array]
 """From means of statistics, own axes last, and the number of members."""

@@ -95,6 +95,22 @@ def temporal_interpolation(config: Config, field: str) -> Task:
     return Task("temporal_interpolation", first - 1, scored, hidden, names, saved=True)
 
 
+def rolled_out(config: Config, name: str) -> Task:
+    """The forecasts of the fine-tuned task ``name``, whose predictions are fed back.
+
+    Scored are those of ``evaluation.lead_hours`` that one prediction reaches, and the end of each prediction.
+    Steps go on behind the neighbourhood, whose last ``hours`` are hidden.
+    """
+    task, step = config.forecast_tasks[name], config.data.time_step
+    steps = config.network.neighbourhood.time
+    first = steps - task.hours // step
+    within = {hours for hours in config.evaluation.lead_hours if hours <= task.hours}
+    leads = sorted(within | set(range(task.hours, task.longest + 1, task.hours)))
+    scored = tuple((hours, (first - 1 + hours // step,)) for hours in leads)
+    baselines = ("persistence", "climatology", "damped_persistence")
+    return Task(name, first - 1, scored, Span(first, steps, steps), baselines, saved=True)
+
+
 TASKS: tuple[tuple[Callable[[Config, str], Task], int], ...] = (
     (reconstruction, 1),
     (forecast, 2),

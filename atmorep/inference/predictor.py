@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from atmorep import bundle
+from atmorep.bundle import Bundle
 from atmorep.config import Config
 from atmorep.errors import IntegrityError
 from atmorep.model.inputs import Inputs
@@ -63,19 +65,8 @@ class Predictor:
             raise IntegrityError(
                 f"{folder}: predicts {', '.join(trained.model.predicted)}, not {field}; train it with {field}"
             )
-        missing = [name for name in trained.fields if name not in trained.normalisation]
-        if missing:
-            raise IntegrityError(
-                f"{folder}: has no normalisation of {', '.join(missing)}; import it again with "
-                "--normalisation, the folder of the files that 'atmorep statistics' writes"
-            )
-        neighbourhoods = {
-            name: NeighbourhoodReader(
-                trained.config, name, FieldReader(config, name), trained.normalisation[name]
-            )
-            for name in trained.fields
-        }
-        return cls(trained.model, neighbourhoods, field, trained.config.network.tails)
+        readers = neighbourhoods(config, trained, folder)
+        return cls(trained.model, readers, field, trained.config.network.tails)
 
     @torch.inference_mode()
     def predict(
@@ -91,18 +82,61 @@ class Predictor:
             Members (B, M, T, L, H, W) in physical units.
         """
         predicted = self.model(self.inputs(windows, hidden), [self.field])[self.field]
-        members = predicted.float().cpu().movedim(-2, 1)  # B M L K I J V
-        values = detokenise(members.flatten(0, 1), self.token).unflatten(0, members.shape[:2]).numpy()
-        mean, std = self.neighbourhoods[self.field].scales(windows)
-        physical = inverse(self.field, values * std[:, None] + mean[:, None])
-        return physical.swapaxes(2, 3)
+        return physical(self.neighbourhoods[self.field], windows, predicted.movedim(-2, 1)).swapaxes(2, 3)
 
     def inputs(self, windows: Sequence[Window], hidden: Mapping[str, NDArray[np.bool_]]) -> dict[str, Inputs]:
         """What the model is given of each field, on its device; arguments as of :meth:`predict`."""
-        return {name: self._inputs(name, windows, hidden[name]) for name in self.fields}
+        return {
+            name: given(reader, windows, reader.normalised(windows), hidden[name], self.device)
+            for name, reader in self.neighbourhoods.items()
+        }
 
-    def _inputs(self, field: str, windows: Sequence[Window], hidden: NDArray[np.bool_]) -> Inputs:
-        reader = self.neighbourhoods[field]
-        source, blank = reader.normalised(windows), torch.from_numpy(hidden)
-        source[blank] = 0
-        return Inputs(*(x.to(self.device) for x in (source, reader.info(windows), blank)))
+
+def neighbourhoods(config: Config, trained: Bundle, folder: Path) -> dict[str, NeighbourhoodReader]:
+    """Return readers of all fields of the bundle ``folder`` from the store of ``config``.
+
+    Raises:
+        IntegrityError: if the bundle has no normalisation of a field.
+    """
+    missing = [name for name in trained.fields if name not in trained.normalisation]
+    if missing:
+        raise IntegrityError(
+            f"{folder}: has no normalisation of {', '.join(missing)}; import it again with "
+            "--normalisation, the folder of the files that 'atmorep statistics' writes"
+        )
+    return {
+        name: NeighbourhoodReader(
+            trained.config, name, FieldReader(config, name), trained.normalisation[name]
+        )
+        for name in trained.fields
+    }
+
+
+def given(
+    reader: NeighbourhoodReader,
+    windows: Sequence[Window],
+    source: Tensor,
+    hidden: NDArray[np.bool_],
+    device: torch.device,
+) -> Inputs:
+    """Return what a model is given of one field: normalised tokens ``source`` but the ``hidden`` ones."""
+    blank = torch.from_numpy(hidden)
+    source[blank] = 0
+    return Inputs(*(x.to(device) for x in (source, reader.info(windows), blank)))
+
+
+def physical(reader: NeighbourhoodReader, windows: Sequence[Window], members: Tensor) -> NDArray[np.float32]:
+    """Return predicted tokens in physical units.
+
+    Args:
+        reader: of the field.
+        windows: neighbourhoods, B of them.
+        members: normalised tokens (B, M, L, K, I, J, V), any K steps of them.
+
+    Returns:
+        States (B, M, L, T, H, W).
+    """
+    joined = detokenise(members.float().cpu().flatten(0, 1), reader.token_size)
+    mean, std = reader.scales(windows)
+    values = joined.unflatten(0, members.shape[:2]).numpy() * std[:, None] + mean[:, None]
+    return inverse(reader.field, values)

@@ -49,9 +49,11 @@ class Evidence:
         metrics: scores, columns of ``METRIC_COLUMNS``.
         maps: one representative case a task (task, lead_time, level, latitude, longitude).
         statistics: scores by initial time.
-        trainings: of the model that is scored first, then of the field alone where both were trained.
+        trainings: of the model that is scored first, then of the field alone where both were trained, then of
+            those that were fine-tuned to forecast it.
         verified: outcome of the comparison with the raw files, by span.
         normalisation: monthly mean and standard deviation (month, level[, latitude, longitude]).
+        forecasts: of the tasks that forecast the field.
         files: artefacts behind the field, for the provenance.
     """
 
@@ -62,6 +64,28 @@ class Evidence:
     trainings: tuple[Trained, ...]
     verified: dict[str, dict[str, Any]]
     normalisation: xr.Dataset
+    forecasts: tuple[ForecastEvidence, ...]
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class ForecastEvidence:
+    """What is known about one field in one fine-tuned forecast task.
+
+    Attributes:
+        name: of the task.
+        metrics: scores of the field, columns of ``METRIC_COLUMNS``.
+        maps: one representative case (task, lead_time, level, latitude, longitude).
+        statistics: scores by initial time.
+        training: of the task; losses are the field's own.
+        files: artefacts behind them, for the provenance.
+    """
+
+    name: str
+    metrics: pd.DataFrame
+    maps: xr.Dataset
+    statistics: xr.Dataset
+    training: Trained
     files: tuple[Path, ...]
 
 
@@ -128,19 +152,47 @@ def collect(config: Config, name: str) -> Evidence:
     spans = [str(span) for span in data_spans(config.data)]
     for span in spans:
         read("convert", paths.part(name, span), _json)
+    forecasts = tuple(_forecast(config, task, name) for task in _forecasting(config, name))
     return Evidence(
         spec=field(name),
         metrics=read("evaluate", evaluation / "metrics.csv", _metrics),
         maps=read("evaluate", evaluation / "maps.nc", _dataset),
         statistics=read("evaluate", evaluation / "statistics.nc", _dataset),
-        trainings=tuple(_trained(config, name, folder, read) for folder in models),
+        trainings=(
+            *(_trained(config, name, folder, read) for folder in models),
+            *(forecast.training for forecast in forecasts),
+        ),
         verified={s: read("verify", paths.verified(name, s), _verification) for s in spans},
         normalisation=read("statistics", paths.normalisation(name), _dataset),
+        forecasts=forecasts,
         files=(
             evaluation / "metrics.csv",
             *(folder / "model.safetensors" for folder in models),
             paths.normalisation(name),
+            *(path for forecast in forecasts for path in forecast.files),
         ),
+    )
+
+
+def _forecasting(config: Config, name: str) -> tuple[str, ...]:
+    """The forecast tasks that predict field ``name``."""
+    return tuple(config.forecast_tasks) if name in config.predicted(config.fields) else ()
+
+
+def _forecast(config: Config, task: str, name: str) -> ForecastEvidence:
+    """Read what the forecast task ``task`` makes of field ``name``."""
+    evaluation, bundle = Paths(config).task_evaluation(task), Paths(config).finetuned(task)
+    read = _Reader(f"task {task}").read
+    metrics = read("evaluate-task", evaluation / "metrics.csv", _metrics)
+    log = read("finetune", bundle / "training.csv", partial(_training, field=name))
+    size = read("finetune", bundle / "model.safetensors", partial(_parameters, prefix=f"fields.{name}."))
+    return ForecastEvidence(
+        task,
+        metrics[metrics["field"] == name],
+        read("evaluate-task", evaluation / name / "maps.nc", _dataset),
+        read("evaluate-task", evaluation / name / "statistics.nc", _dataset),
+        Trained(f"{name}, fine-tuned for {task}", log, size),
+        (evaluation / "metrics.csv", bundle / "model.safetensors"),
     )
 
 

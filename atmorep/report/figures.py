@@ -287,4 +287,4 @@ def training_curves(name: str, training: pd.DataFrame) -> Picture:
         f"{last['val_loss']:.3g}; its minimum is {training['val_loss'].min():.3g}, after epoch {best + 1}"
     )
     caption = f"Training of {name}: {text}."
-    return save(figure, f"{name.replace(', ', '-')}-training.svg", caption, caption)
+    return save(figure, f"{name.replace(', ', '-').replace(' ', '-')}-training.svg", caption, caption)

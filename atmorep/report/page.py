@@ -31,10 +31,16 @@ class FieldSection:
         kind, metrics = config.data.levels.type, evidence.metrics
         all_tasks = units.in_order(metrics["task"], units.TASKS)
         scores = [Scores.of(metrics, evidence.spec, task, kind) for task in all_tasks]
+        rolled = [
+            (each, Scores.of(each.metrics, evidence.spec, each.name, kind)) for each in evidence.forecasts
+        ]
         return cls(
             evidence.spec.name,
             units.title(evidence.spec),
-            tuple(TaskSection.of(config, evidence, one) for one in scores),
+            (
+                *(TaskSection.of(config, evidence, one) for one in scores),
+                *(TaskSection.of(config, forecast, one) for forecast, one in rolled),
+            ),
             tuple(training_curves(one.title, one.log) for one in evidence.trainings),
         )
 

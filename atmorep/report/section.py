@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 from atmorep.config import Config
 from atmorep.report import maps
-from atmorep.report.evidence import Evidence, TaskEvidence
+from atmorep.report.evidence import Evidence, ForecastEvidence, TaskEvidence
 from atmorep.report.figures import Picture, error_by_time, skill_by_lead, skill_by_level
 from atmorep.report.skill import Scores, Table, all_scores, comparison
+
+Shown = Evidence | ForecastEvidence | TaskEvidence
+"""What holds the statistics and maps of a task."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class TaskSection:
     more_maps: tuple[Picture, ...]
 
     @classmethod
-    def of(cls, config: Config, evidence: Evidence | TaskEvidence, scores: Scores) -> TaskSection:
+    def of(cls, config: Config, evidence: Shown, scores: Scores) -> TaskSection:
         """Make all of one task."""
         middle = scores.levels[len(scores.levels) // 2]
         others = [level for level in scores.levels if level != middle]
@@ -38,7 +41,7 @@ class TaskSection:
         return cls(scores, comparison(scores), tables, skill, times, drawn[:1], drawn[1:])
 
 
-def _draw(config: Config, evidence: Evidence | TaskEvidence, scores: Scores) -> tuple[Picture, ...]:
+def _draw(config: Config, evidence: Shown, scores: Scores) -> tuple[Picture, ...]:
     """Maps of the task's case, at most four.
 
     The longest lead time at the middle level comes first, then the shortest one, then the top and the

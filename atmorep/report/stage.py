@@ -43,7 +43,7 @@ def concatenated(config: Config) -> str:
     """The metrics.csv of all fields and tasks one after the other, under one header, byte for byte."""
     paths, lines = Paths(config), [METRIC_COLUMNS]
     folders = [paths.evaluation(name) for name in config.fields]
-    for folder in (*folders, *(paths.task_evaluation(name) for name in config.target_tasks)):
+    for folder in (*folders, *(paths.task_evaluation(name) for name in config.finetune)):
         lines += (folder / "metrics.csv").read_text().splitlines()[1:]
     return "\n".join(lines) + "\n"
 
@@ -56,7 +56,7 @@ def _page(
     tasks: list[DownstreamSection],
 ) -> Page:
     paths = Paths(config)
-    files = [paths.metrics, *(path for field in evidence for path in field.files)]
+    files = [paths.metrics, *dict.fromkeys(path for field in evidence for path in field.files)]
     files += [path for task in of_tasks for path in task.files]
     trainings = [training for field in evidence for training in field.trainings]
     return Page(

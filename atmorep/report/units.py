@@ -117,8 +117,10 @@ TASK_METRICS = {
 MODELS = {
     "atmorep": "AtmoRep",
     "single": "Field alone",
+    "zero_shot": "Zero-shot",
     "persistence": "Persistence",
     "climatology": "Climatology",
+    "damped_persistence": "Damped persistence",
     "linear": "Linear interpolation",
     "raw": "Raw guess",
     "bilinear": "Bilinear",

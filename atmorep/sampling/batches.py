@@ -162,8 +162,12 @@ class NeighbourhoodReader:
 
     def normalised(self, windows: Sequence[Window]) -> Tensor:
         """Return normalised tokens (B, L, K, I, J, V)."""
+        return self.normalise(windows, self.values(windows))
+
+    def normalise(self, windows: Sequence[Window], values: NDArray[np.float32]) -> Tensor:
+        """Return states (B, L, T, H, W), in physical units, as normalised tokens; the states are used up."""
         mean, std = self.scales(windows)
-        values = forward(self.field, self.values(windows))
+        values = forward(self.field, values)
         values -= mean  # in place: a batch is large, and memory is what takes the time
         values /= std
         return tokenise(torch.from_numpy(values), self.token_size)

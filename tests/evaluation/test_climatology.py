@@ -39,6 +39,17 @@ def test_means_are_of_training_days_by_hour_and_month(make_store, tmp_path):
     np.testing.assert_array_equal(part, values[..., 2:4, 5:9])
 
 
+def test_months_of_other_periods_are_held_where_asked_for(make_store, tmp_path):
+    config = make_store(ramp)
+    reader, periods = FieldReader(config, "2t"), config.data.periods
+    path = tmp_path / "c.npy"
+    found = climatology.compute(config, "2t", reader, path, (*periods.train, *periods.test))
+    assert found.months == (1, 2, 4)
+    january = found.at(np.array(["2001-01-20T06"], "datetime64[h]"), *EVERYWHERE)[0, 0]
+    place = reader.grid.latitude[:, None] + reader.grid.longitude / 1000
+    np.testing.assert_allclose(january, np.mean(range(31)) + 0.06 + place, rtol=1e-6)
+
+
 def test_missing_hours_are_left_out(make_store, tmp_path):
     config = make_store(ramp, missing=("2001-02-03T12", "2001-02-10T12"))
     found, grid = compute(config, tmp_path)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from atmorep.config import parse
-from atmorep.evaluation.tasks import forecast, tasks, to_points
+from atmorep.config.downstream import ZERO_SHOT
+from atmorep.evaluation.tasks import TASKS, forecast, tasks, to_points
 
 from .known import SETTINGS, merged
 
@@ -72,3 +73,7 @@ def test_masks_cover_whole_tokens():
     assert spread.shape == (6, 1, 2, 4)
     assert spread[3:, 0, :, 2:].all()
     assert spread.sum() == 12
+
+
+def test_no_task_of_ones_own_has_the_name_of_these():
+    assert [make.__name__ for make, _ in TASKS] == list(ZERO_SHOT)

@@ -21,7 +21,14 @@ TASKS = {
     "temporal_interpolation": ((1, 2, 3), ("linear", "persistence", "climatology")),
 }
 METRICS = ("rmse", "mae", "bias", "acc", "crps", "spread", "spread_skill")
-ERROR = {"atmorep": 0.8, "persistence": 1.3, "climatology": 3.0, "linear": 0.7}
+ERROR = {
+    "atmorep": 0.8,
+    "persistence": 1.3,
+    "climatology": 3.0,
+    "linear": 0.7,
+    "zero_shot": 0.9,
+    "damped_persistence": 1.1,
+}
 
 
 def configuration(**changes):
@@ -69,6 +76,21 @@ def make_field(config, name, tasks):
     maps = representative(config, name, random)
     maps.to_netcdf(paths.evaluation(name) / "maps.nc")
     statistics(config, name, random).to_netcdf(paths.evaluation(name) / "statistics.nc")
+
+
+def make_forecasts(config, task):
+    """A fine-tuned forecast task of all fields."""
+    folder, random = Paths(config).task_evaluation(task), np.random.default_rng(7)
+    leads, baselines = TASKS["forecast"]
+    own = {task: (leads, ("zero_shot", *baselines, "damped_persistence"))}
+    rows = [row for name in config.fields for row in scores(config, name, own)]
+    for name in config.fields:
+        (folder / name).mkdir(parents=True)
+        for file, made in (("maps", representative), ("statistics", statistics)):
+            of_task = made(config, name, random).sel(task=["forecast"]).assign_coords(task=[task])
+            of_task.to_netcdf(folder / name / f"{file}.nc")
+        make_model(Paths(config).finetuned(task), f"fields.{name}.")
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(folder / "metrics.csv", index=False)
 
 
 def make_normalisation(config, name):

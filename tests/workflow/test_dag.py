@@ -99,6 +99,16 @@ def test_files_of_targets_and_static_fields(workflow, repository):
     assert planned == {"download_target_fine": len(spans), "download_static_relief": 1}
 
 
+def test_a_forecast_task_is_evaluated(workflow, repository):
+    values = yaml.safe_load((repository / "config/demo.yaml").read_text())
+    path = workflow.folder / "ahead.yaml"
+    hours = values["network"]["token_size"]["time"] * values["data"].get("time_step", 1)
+    task = {"kind": "forecast", "hours": hours, "rollout_hours": 2 * hours}
+    path.write_text(yaml.safe_dump({**values, "finetune": {"ahead": task}}))
+    planned = workflow.planned("--configfile", str(path))
+    assert planned["finetune_ahead"] == planned["evaluate_ahead"] == planned["report"] == 1
+
+
 @pytest.mark.workflow
 def test_the_full_reproduction(workflow, repository):
     planned = workflow.planned("--configfile", str(repository / "config/config.yaml"), **CDS_KEY)

@@ -87,3 +87,38 @@ for task in CONFIG.target_tasks:
         shell:
             "OMP_NUM_THREADS={threads} atmorep evaluate-task --config {params.config:q}"
             " --task {params.task:q} 2>&1 | tee {log:q}"
+
+
+for task in CONFIG.forecast_tasks:
+
+    rule:
+        name:
+            f"evaluate_{task}"
+        input:
+            model=PATHS.finetuned(task),
+            core=PATHS.core(task),
+            parts=[
+                PATHS.part(field, span)
+                for field in PATHS.task_fields(task)
+                for span in SPANS
+            ],
+        output:
+            directory(PATHS.task_evaluation(task)),
+        log:
+            LOGS / "evaluate-task" / f"{PATHS.task_evaluation(task).name}.log",
+        benchmark:
+            BENCHMARKS / "evaluate-task" / f"{PATHS.task_evaluation(task).name}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 8
+        resources:
+            mem_mb=growing(8000),
+            runtime=growing(480),
+        params:
+            config=resolved_config,
+            task=task,
+        message:
+            "Roll out and evaluate {params.task}"
+        shell:
+            "OMP_NUM_THREADS={threads} atmorep evaluate-task --config {params.config:q}"
+            " --task {params.task:q} 2>&1 | tee {log:q}"

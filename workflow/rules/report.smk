@@ -14,6 +14,11 @@ rule report:
                 PATHS.finetuned(task),
             )
         ],
+        forecasts=[
+            path
+            for task in CONFIG.forecast_tasks
+            for path in (PATHS.task_evaluation(task), PATHS.finetuned(task))
+        ],
         verified=[PATHS.verified(field, span) for field in FIELDS for span in SPANS],
     output:
         metrics=report(
