@@ -18,7 +18,7 @@ from atmorep.downstream.interval import Interval
 from atmorep.downstream.patches import Patch, Patches, Steps
 from atmorep.errors import DataError
 from atmorep.fields import field as known_field
-from atmorep.sampling.batches import Batch, FieldPart, NeighbourhoodReader, Part, Share
+from atmorep.sampling.batches import Batch, FieldPart, NeighbourhoodReader, Part, Sample, Share
 from atmorep.targets.store import TargetReader, evaluation_grid
 from atmorep.transforms import forward, inverse
 
@@ -213,17 +213,21 @@ class TargetBatches:
 
     def __getitem__(self, number: int) -> Batch:
         """Return batch ``number``, counted from the first epoch's first."""
-        patches = [
-            self.reader.patches.draw(self.starts, self.share.generator(sample))
-            for sample in self.share.samples(number)
-        ]
+        patches = [self.draw(sample) for sample in self.share.samples(number)]
+        return {**self.reader.fields(patches), self.name: self.part(patches)}
+
+    def draw(self, sample: Sample) -> Patch:
+        """Draw the patch of a sample."""
+        return self.reader.patches.draw(self.starts, self.share.generator(sample))
+
+    def part(self, patches: Sequence[Patch]) -> TargetPart:
+        """Return the target of patches, and what is known of their cells."""
         target = np.stack([self._truth(patch) for patch in patches])
-        part = TargetPart(
+        return TargetPart(
             torch.from_numpy(self.reader.scale.normalised(target)),
             torch.stack([self._area(patch) for patch in patches]),
             *self.reader.cells(patches),
         )
-        return {**self.reader.fields(patches), self.name: part}
 
     def _truth(self, patch: Patch) -> NDArray[np.float32]:
         """Values of the target (S, R, C) in physical units; NaN where there are none or they are held out."""

@@ -12,6 +12,7 @@ from atmorep.config import Config, ForecastTask
 from atmorep.downstream import bundle as task_bundle
 from atmorep.downstream.model import build, freeze
 from atmorep.downstream.problem import TargetCells
+from atmorep.downstream.start import regression
 from atmorep.errors import ConfigError
 from atmorep.paths import Paths
 from atmorep.training.engine import fit
@@ -45,6 +46,7 @@ def _target(config: Config, name: str) -> None:
     if task.core != "scratch":
         model.core.load_state_dict(bundle.load(paths.core(name)).model.state_dict())
     freeze(model.core, task.core, model.read, tails=False)
+    model.head.begin_at(regression(problem.open("train", rank=0, ranks=1)))
     target = paths.finetuned(name)
     trained = fit(problem, model, paths.training_state(target))
     if trained.first_rank:

@@ -24,7 +24,7 @@ from atmorep.model.rotary import places
 from atmorep.sampling.tokens import Size
 
 DEPARTURE_GAIN = 0.01
-"""Initial size of the weights of departures: training starts at the guess, members a little apart."""
+"""Initial size of the weights of departures: all members start at the same, a little apart."""
 
 
 class Cells(NamedTuple):
@@ -41,6 +41,13 @@ class Cells(NamedTuple):
     statics: Tensor
     row: Tensor
     column: Tensor
+
+    @property
+    def factors(self) -> Tensor:
+        """What departures may be proportional to: one, the guess, static fields (B, S, 2 + F, R, C)."""
+        guess = self.guess.unsqueeze(2)
+        statics = self.statics.unsqueeze(1).expand(-1, guess.shape[1], -1, -1, -1)
+        return torch.cat([torch.ones_like(guess), guess, statics], dim=2)
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,12 @@ class Head(nn.Module):
             for parameter in self.weights.parameters():
                 parameter.mul_(DEPARTURE_GAIN)
 
+    @torch.no_grad()
+    def begin_at(self, coefficients: Tensor) -> None:
+        """Let all members begin near guess + Σ_f c_f x_f, at coefficients c (2 + F,)."""
+        assert self.weights.bias is not None
+        self.weights.bias.view(self.tails, -1).add_(coefficients.to(self.weights.bias))
+
     def forward(self, features: Tensor, values: Tensor, cells: Cells) -> Tensor:
         """Predict the cells of patches.
 
@@ -121,11 +134,9 @@ class Head(nn.Module):
         batch, steps = cells.guess.shape[:2]
         between = interpolate(values.flatten(0, 1), scale_factor=self.shape.refine, mode="bilinear")
         maps = torch.cat([self._spread(features), between.unflatten(0, (batch, steps))], dim=2)
-        statics = cells.statics.unsqueeze(1).expand(-1, steps, -1, -1, -1)
-        known = torch.cat([cells.guess.unsqueeze(2), statics], dim=2).flatten(0, 1)
-        seen = torch.cat([cut(maps, cells, self.shape).flatten(0, 1), known], dim=1)
+        factors = cells.factors.flatten(0, 1)
+        seen = torch.cat([cut(maps, cells, self.shape).flatten(0, 1), factors[:, 1:]], dim=1)
         weights = self.weights(self.layers(seen)).unflatten(1, (self.tails, -1))
-        factors = torch.cat([torch.ones_like(known[:, :1]), known], dim=1)
         departure = (weights * factors.unsqueeze(1)).sum(2).unflatten(0, (batch, steps))
         return cells.guess.unsqueeze(1) + departure.transpose(1, 2)
 
