@@ -84,7 +84,8 @@ def test_files_of_targets_and_static_fields(workflow, repository):
     targets = {"fine": {"source": source, "variable": "t2m", "units": "K", "field": "2t"}}
     relief = {"source": {**source, "pattern": "relief.nc"}, "variable": "z", "units": "m"}
     path = workflow.folder / "mine.yaml"
-    path.write_text(yaml.safe_dump({**values, "targets": targets, "statics": {"relief": relief}}))
+    own = {"targets": targets, "statics": {"relief": relief}, "finetune": {}}
+    path.write_text(yaml.safe_dump({**values, **own}))
     config = load(path)
     spans = data_spans(config.data)
     lists = [Paths(config).static_raw("relief"), *(Paths(config).target_raw("fine", s) for s in spans)]
