@@ -34,7 +34,7 @@ test: .venv/installed  ## the test suite, lint included
 	$(BIN)/python -m pytest
 
 test-slurm: .venv/installed  ## the workflow on a real Slurm, started on this machine (root; apt-get install slurm-wlm)
-	$(BIN)/python -m pytest tests/workflow/test_slurm.py
+	ATMOREP_SLURM_FAULTS=1 $(BIN)/python -m pytest tests/workflow/test_slurm.py
 
 lint: .venv/installed  ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/python -m pytest tests/test_lint.py

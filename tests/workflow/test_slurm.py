@@ -21,6 +21,10 @@ pytestmark = [
     pytest.mark.skipif(bool(cluster.lacking()), reason=cluster.lacking() or "there is Slurm"),
 ]
 
+by_itself = pytest.mark.skipif(
+    "ATMOREP_SLURM_FAULTS" not in os.environ, reason="takes minutes for each fault: make test-slurm"
+)
+
 TWO_NODES = {"nodes": 2, "gpus": 1}
 STAGES = {
     "download_2t",
@@ -105,8 +109,8 @@ def interrupted(slurm, workflow, values, blow):
     """Run the training; once it has left a state within its first epochs let ``blow`` fall on its job."""
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(workflow.finish, values, "--until", "pretrain")
-        states = workflow.folder.glob("models/training/*/state.safetensors")
-        cluster.wait_for(lambda: running.done() or any(states), 600, "a state")
+        pattern = "models/training/*/state.safetensors"
+        cluster.wait_for(lambda: running.done() or any(workflow.folder.glob(pattern)), 600, "a state")
         blow(slurm.running("pretrain", 10))
         return running.result()
 
@@ -127,6 +131,7 @@ def weights(workflow):
     return load_file(path)
 
 
+@by_itself
 @pytest.mark.parametrize("name", ["USR1", "KILL"])
 def test_a_training_told_to_stop_or_killed_ends_as_if_it_had_not_been(
     slurm, finished, undisturbed, tmp_path, name
@@ -141,6 +146,7 @@ def test_a_training_told_to_stop_or_killed_ends_as_if_it_had_not_been(
     assert all((found[key] == undisturbed[key]).all() for key in found)
 
 
+@by_itself
 def test_a_killed_rank_takes_the_others_along_and_the_retry_goes_on(slurm, finished, tmp_path):
     workflow, values = longer(finished, tmp_path / "disturbed")
     output = interrupted(slurm, workflow, values, kill_second_rank)
