@@ -125,8 +125,8 @@ def lightning_trainer(
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning.*")  # advice on loader workers and log intervals
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module")  # nothing changes members in place
-    return L.Trainer(
-        strategy=outside.strategy(model, settings),
+    trainer = L.Trainer(
+        strategy=outside.strategy(settings),
         max_epochs=settings.epochs - progress.step // settings.steps_per_epoch,
         precision=settings.precision,
         **_place(settings),
@@ -141,3 +141,5 @@ def lightning_trainer(
         plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
         callbacks=list(callbacks),
     )
+    outside.allow_unread(trainer.strategy, model)
+    return trainer

@@ -10,7 +10,7 @@ from functools import partial
 
 import lightning as L
 import torch
-from lightning.pytorch.strategies import ModelParallelStrategy, ParallelStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, ParallelStrategy, Strategy
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
@@ -78,13 +78,19 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
         fully_shard(module, mesh=mesh)
 
 
-def strategy(model: nn.Module, settings: Training) -> ModelParallelStrategy | str:
-    """Return what Lightning is to spread the training of ``model`` by."""
-    if settings.strategy == "fsdp":
-        return ModelParallelStrategy()
-    # what the last block makes of a field that is not predicted is read by none: it has no gradient
+def strategy(settings: Training) -> ModelParallelStrategy | str:
+    """Return what Lightning is to spread a training by."""
+    return ModelParallelStrategy() if settings.strategy == "fsdp" else "auto"
+
+
+def allow_unread(strategy: Strategy, model: nn.Module) -> None:
+    """Let ranks agree on gradients where some parameters of ``model`` have none.
+
+    What the last block makes of a field that is not predicted is read by none. One process needs nothing.
+    """
     whole = isinstance(model, Multiformer) and model.predicted == tuple(model.fields)
-    return "auto" if whole else "ddp_find_unused_parameters_true"
+    if isinstance(strategy, DDPStrategy) and not whole:
+        strategy._ddp_kwargs["find_unused_parameters"] = True  # before it wraps the model
 
 
 def unsynchronised(trainer: L.Trainer) -> AbstractContextManager[None]:

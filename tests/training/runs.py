@@ -204,7 +204,7 @@ def gradients(config, *fields, **options):
 def save_gradients(path, config, *fields):
     """Write the same to a file, once."""
     pretraining, samples = task(config, *fields)
-    found = first_step(pretraining, samples, strategy=outside.strategy(pretraining.model, config.training))
+    found = first_step(pretraining, samples, strategy=outside.strategy(config.training))
     parameters = list(pretraining.model.parameters())
     assert {isinstance(p, DTensor) for p in parameters} == {config.training.strategy == "fsdp"}
     if state.first_rank():

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from runs import (
     close,
     first_step,
@@ -23,6 +24,7 @@ from runs import (
 from safetensors.torch import load_file
 
 from atmorep.training import outside
+from atmorep.training.engine import lightning_trainer
 from atmorep.training.pretrain import pretrain
 
 CPU = torch.device("cpu")
@@ -69,6 +71,13 @@ def test_two_ranks_with_a_share_of_the_network_each_have_the_gradients_of_one(co
     sharded = configure(**COUPLED, training={"strategy": "fsdp", "accumulate": 2})
     assert spread(save_gradients, tmp_path / "sharded", sharded, "t", "2t", ranks=2) == [0, 0]
     same_gradients(load_file(tmp_path / "sharded"), gradients(configure(**COUPLED), "t", "2t"))
+
+
+def test_a_process_alone_looks_for_no_others_though_some_parameters_go_unread(configure):
+    pretraining, _ = task(configure(), "2t")
+    settings = configure().training
+    alone = lightning_trainer(settings, torch.nn.Linear(1, 1), pretraining.progress, [])
+    assert isinstance(alone.strategy, SingleDeviceStrategy)
 
 
 @pytest.mark.parametrize(

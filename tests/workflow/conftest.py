@@ -16,6 +16,8 @@ class Workflow:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run ``snakemake`` with two cores; standard error goes with standard output."""
+        # where ranks of a training in this process met is no place for others
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("MASTER_")}
         return subprocess.run(
             [
                 *(Path(sys.executable).with_name("snakemake"), "--cores", "2"),
@@ -23,7 +25,7 @@ class Workflow:
                 *arguments,
             ],
             cwd=self.folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            env={**inherited, "OMP_NUM_THREADS": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

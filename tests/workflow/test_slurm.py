@@ -59,8 +59,15 @@ class ClusterWorkflow(Workflow):
         argument = write_experiment(self.folder, values)
         # nodes of this cluster have no names of their own that ranks could find each other by
         done = self.run(*self.command(argument, *arguments), MASTER_ADDR="127.0.0.1")
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == 0, f"{done.stdout}\n{self.logs()}"
         return done.stdout
+
+    def logs(self):
+        """The last lines of every job's log, its own and Slurm's, the oldest first."""
+        paths = [*self.folder.glob("logs/**/*.log"), *self.folder.glob(".snakemake/slurm_logs/**/*.log")]
+        ends = {path: path.read_text().splitlines()[-15:] for path in paths}
+        by_age = sorted(ends, key=lambda path: path.stat().st_mtime)
+        return "\n".join(line for path in by_age for line in (f"== {path}", *ends[path]))
 
 
 def prepared(folder, training):
