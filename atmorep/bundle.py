@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -68,12 +70,14 @@ class OfTask:
         name: of the task.
         files: what is copied, by name in the bundle.
         texts: what is written, by name in the bundle.
+        arrays: what is written as .npy files, by name in the bundle.
         purpose: what the model card says of it, a paragraph.
     """
 
     name: str
     files: Mapping[str, Path]
     texts: Mapping[str, str]
+    arrays: Mapping[str, NDArray[np.float32]]
     purpose: str
 
 
@@ -114,9 +118,12 @@ def save(
             shutil.copyfile(path, aside / name)
         for name, text in {**texts, CARD: _card(config, fields, licence, purpose)}.items():
             (aside / name).write_text(text)
+        arrays = task.arrays if task else {}
+        for name, array in arrays.items():
+            np.save(aside / name, array, allow_pickle=False)
         if origin is not None:
             write_json(aside / ORIGIN, dict(origin))
-        kept = sorted({*texts, *copies} - {LOG})
+        kept = sorted({*texts, *copies, *arrays} - {LOG})
         manifest.write(aside, fields, kept, task.name if task else None)
 
 

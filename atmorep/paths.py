@@ -266,9 +266,7 @@ class Paths:
         c, what = self.config, self.config.finetune[task]
         parts = {
             "core": self._core_parts(task),
-            "task": what.model_dump(
-                mode="json", exclude={"training", "baselines", "scores", "rollout_hours"}
-            ),
+            "task": what.model_dump(mode="json", exclude={"training", *_SCORED}),
             "training": (what.training or c.training).determining(),
         }
         if isinstance(what, TargetTask):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -16,6 +17,18 @@ class Section(BaseModel):
     """A section of the configuration: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def below_folder(pattern: str, **placeholders: object) -> str:
+    """Return ``pattern`` if it is a path below a folder with no placeholders but these, given by example."""
+    if pattern.startswith("/") or ".." in Path(pattern).parts:
+        raise ValueError("must stay below 'folder'; set 'folder' instead")
+    try:
+        pattern.format(**placeholders)
+    except (KeyError, IndexError, ValueError) as error:
+        known = " ".join(f"{{{name}}}" for name in placeholders)
+        raise ValueError(f"knows {known}, not {error}") from None
+    return pattern
 
 
 def identity(*parts: Any) -> str:

@@ -22,6 +22,9 @@ class Guess(Section):
     """ERA5 short name, one of ``fields``."""
     level: int | None = None
     """Level of an upper-air field."""
+    regression: Literal["cells"] | None = None
+    """``cells``: departures are from a linear regression of the target on the guess and the hour of the day,
+    fitted for each cell on training days. For a fixed region, whose cells it knows apart from the start."""
 
 
 class Head(Section):

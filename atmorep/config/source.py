@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from atmorep.config.base import Section
+from atmorep.config.base import Section, below_folder
 
 
 class FilesSource(Section):
@@ -26,13 +26,7 @@ class FilesSource(Section):
     @field_validator("pattern")
     @classmethod
     def _relative(cls, pattern: str) -> str:
-        if pattern.startswith("/") or ".." in Path(pattern).parts:
-            raise ValueError("must stay below 'folder'; set 'folder' instead")
-        try:
-            pattern.format(field="t", level=1, year=2000, month="01")
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(f"knows {{field}} {{level}} {{year}} {{month}}, not {error}") from None
-        return pattern
+        return below_folder(pattern, field="t", level=1, year=2000, month="01")
 
 
 class SimulatedSource(Section):

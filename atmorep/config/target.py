@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from atmorep.config.base import Section
+from atmorep.config.base import Section, below_folder
 
 
 class Box(Section):
@@ -43,13 +43,7 @@ class FilesTarget(Section):
     @field_validator("pattern")
     @classmethod
     def _relative(cls, pattern: str) -> str:
-        if pattern.startswith("/") or ".." in Path(pattern).parts:
-            raise ValueError("must stay below 'folder'; set 'folder' instead")
-        try:
-            pattern.format(year="2000", month="01", day="01")
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(f"knows {{year}} {{month}} {{day}}, not {error}") from None
-        return pattern
+        return below_folder(pattern, year="2000", month="01", day="01")
 
 
 class DwdTarget(Section):

@@ -14,6 +14,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from atmorep.config import Config
 from atmorep.downstream.between import Between
 from atmorep.downstream.head import Cells
+from atmorep.downstream.inputs import harmonics
 from atmorep.downstream.interval import Interval
 from atmorep.downstream.patches import Patch, Patches, Steps
 from atmorep.errors import DataError
@@ -105,6 +106,8 @@ class PatchReader:
         readers: of all fields of the core.
         scale: of the target.
         statics: standardised, on the evaluation grid (S, rows, columns).
+        local: coefficients (coefficient, rows, columns) of the regression that makes the guess local, of
+            :func:`atmorep.downstream.local.fitted`; None where it is not made so.
 
     Attributes:
         grid: the evaluation grid.
@@ -117,6 +120,7 @@ class PatchReader:
         readers: Mapping[str, NeighbourhoodReader],
         scale: Scale,
         statics: NDArray[np.float32],
+        local: NDArray[np.float32] | None,
     ) -> None:
         task = config.target_task(name)
         self.patches, self.steps = Patches.of(config, task), Steps.of(config, task).steps
@@ -124,7 +128,7 @@ class PatchReader:
         self._guess = readers[task.guess.field].reader
         level = 0 if task.guess.level is None else task.guess.level
         self._level = self._guess.levels.index(level)
-        self._factors = factors(statics, self.patches.refine)
+        self._factors, self._local = factors(statics, self.patches.refine), local
         self._between = Between.of(config, config.targets[task.target])
         self._interval = Interval.of(config, task)
         self.grid = evaluation_grid(config, task.target)
@@ -147,9 +151,9 @@ class PatchReader:
             torch.tensor([getattr(p, axis) - getattr(p.window, axis) for p in patches])
             for axis in ("row", "column")
         )
-        guess = np.stack([self._interpolated(patch) for patch in patches])
+        guess = torch.from_numpy(np.stack([self._normalised(patch) for patch in patches]))
         statics = torch.stack([self._factors[:, *self.places(patch)] for patch in patches])
-        return Cells(torch.from_numpy(self.scale.normalised(guess)), statics, rows, columns)
+        return Cells(guess, statics, rows, columns)
 
     def places(self, patch: Patch) -> tuple[slice, slice]:
         """Rows and columns of a patch on the evaluation grid."""
@@ -164,6 +168,16 @@ class PatchReader:
     def guessed(self) -> NDArray[np.bool_]:
         """Return (axis.size,) True where there is a guess for a target's value."""
         return self._interval.whole(self._guess.available())
+
+    def _normalised(self, patch: Patch) -> NDArray[np.float32]:
+        """The guess at the cells of a patch (S, R, C), normalised as the target; local if it is to be."""
+        guess = self.scale.normalised(self._interpolated(patch))
+        if self._local is None:
+            return guess
+        constant, slope, *others = self._local[:, *self.places(patch)]
+        start, steps = self.times(patch)
+        waves = harmonics(self._guess.axis.times(start, start + steps))
+        return constant + slope * guess + np.tensordot(waves, np.stack(others), axes=1)
 
     def _interpolated(self, patch: Patch) -> NDArray[np.float32]:
         """The guess in physical units at the cells of a patch (S, R, C)."""

@@ -25,7 +25,7 @@ from atmorep.paths import Paths
 from atmorep.store.normalisation import Normalisation
 from atmorep.targets.store import evaluation_grid
 
-TARGET, STATICS = "target.json", "statics"
+TARGET, STATICS, LOCAL = "target.json", "statics", "guess.npy"
 
 
 def save(
@@ -55,7 +55,11 @@ def save(
         normalisation={name: paths.normalisation(name) for name in problem.fields},
         origin=origin,
         task=bundle.OfTask(
-            problem.name, statics, {TARGET: json.dumps(asdict(problem.scale))}, _purpose(config, task)
+            problem.name,
+            statics,
+            {TARGET: json.dumps(asdict(problem.scale))},
+            {} if problem.local is None else {LOCAL: problem.local},
+            _purpose(config, task),
         ),
     )
 
@@ -72,6 +76,7 @@ class TaskBundle:
         normalisation: mean and standard deviation of the fields.
         scale: of the target.
         statics: standardised static fields on the evaluation grid (S, rows, columns).
+        local: coefficients of the regression that makes the guess local (coefficient, rows, columns), if any.
     """
 
     task: str
@@ -81,6 +86,7 @@ class TaskBundle:
     normalisation: dict[str, Normalisation]
     scale: Scale
     statics: NDArray[np.float32]
+    local: NDArray[np.float32] | None
 
 
 def load(folder: str | Path) -> TaskBundle:
@@ -109,6 +115,7 @@ def load(folder: str | Path) -> TaskBundle:
             (folder / STATICS / f"{static}.nc" for static in task.statics),
             evaluation_grid(config, task.target),
         ),
+        np.load(folder / LOCAL) if task.guess.regression else None,
     )
 
 

@@ -28,6 +28,13 @@ READ_BYTES = 32 * 2**20
 """Bytes of features held at a time."""
 
 
+def harmonics(times: NDArray[np.datetime64]) -> Values:
+    """Sine and cosine of the hour of the day for each of ``HOURS`` (time, harmonic)."""
+    hour = times.astype("datetime64[h]").astype(np.int64)[:, None] % 24
+    angle = 2 * np.pi * hour / np.array(HOURS)
+    return np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(len(times), -1).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Feature:
     """A field at one level, standardised by a mean and deviation of its transformed values."""
@@ -136,11 +143,7 @@ class Inputs:
             read = self.guess if number == 1 else lambda *place, f=feature: self.points(f, *place)
             values = forward(feature.field, between(read(start, steps, between)))
             found[:, number] = (values - np.float32(feature.mean)) / np.float32(feature.std)
-        hour = self.axis.times(start, start + steps).astype("datetime64[h]").astype(np.int64) % 24
-        for number, hours in enumerate(HOURS):
-            angle = (2 * np.pi * hour / hours)[:, None, None]
-            place = 1 + len(self.features) + 2 * number
-            found[:, place], found[:, place + 1] = np.sin(angle), np.cos(angle)
+        found[:, number + 1 :] = harmonics(self.axis.times(start, start + steps))[..., None, None]
         return found
 
     def state(self, time: int) -> State:

@@ -56,7 +56,8 @@ class DownstreamPredictor:
             name: NeighbourhoodReader(trained.config, name, FieldReader(config, name), normalisation)
             for name, normalisation in trained.normalisation.items()
         }
-        reader = PatchReader(trained.config, trained.task, readers, trained.scale, trained.statics)
+        known = trained.scale, trained.statics, trained.local
+        reader = PatchReader(trained.config, trained.task, readers, *known)
         return cls(trained.task, trained.model, trained.scale, reader)
 
     @property

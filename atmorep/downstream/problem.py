@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from atmorep.config import Config
 from atmorep.downstream.batches import PatchReader, Scale, TargetBatches
+from atmorep.downstream.local import fitted
 from atmorep.downstream.statics import read_statics
 from atmorep.losses import Scored, censored
 from atmorep.paths import Paths
@@ -59,6 +60,12 @@ class TargetCells:
         return Scale(reader.field, *reader.normalisation())
 
     @cached_property
+    def local(self) -> NDArray[np.float32] | None:
+        """Coefficients of the regression that makes the guess local; None where it is not to be so."""
+        local = self.task.guess.regression == "cells"
+        return fitted(self.config, self.name, self.scale) if local else None
+
+    @cached_property
     def holdout(self) -> NDArray[np.bool_]:
         """Cells of the evaluation grid that are held out (rows, columns)."""
         grid, box = evaluation_grid(self.config, self.task.target), self.task.holdout
@@ -71,7 +78,7 @@ class TargetCells:
         statics = read_statics((paths.static(name, self.task.target) for name in self.task.statics), grid)
         return TargetBatches(
             self.name,
-            PatchReader(self.config, self.name, readers, self.scale, statics),
+            PatchReader(self.config, self.name, readers, self.scale, statics, self.local),
             TargetReader(self.config, self.task.target),
             whole_starts(self.config, readers, purpose),
             self.holdout,

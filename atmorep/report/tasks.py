@@ -54,6 +54,8 @@ _CORE = {
     "scratch": "all, from random weights",
 }
 
+_LOCAL = {None: "", "cells": ", then a linear regression on it and the hour, cell by cell"}
+
 
 def setup(config: Config, evidence: TaskEvidence) -> Table:
     """What is predicted from what."""
@@ -65,7 +67,7 @@ def setup(config: Config, evidence: TaskEvidence) -> Table:
     rows = {
         "Target": f"{task.target} ({target.source.kind}): {units.title(evidence.spec)}, {stands}",
         "Cells": f"{cell:g}°, {target.refine} × {target.refine} a point of the grid; {target.method}",
-        "First guess": f"{task.guess.field}{level}, interpolated",
+        "First guess": f"{task.guess.field}{level}, interpolated" + _LOCAL[task.guess.regression],
         "Static fields": ", ".join(task.statics) or "none",
         "Trained": _CORE[task.core],
         "Parameters": f"{evidence.training.parameters:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),

@@ -28,7 +28,7 @@ def predictor(configure):
         model.head.weights.bias.zero_()
     readers = {"2t": neighbourhoods(config, "2t")}
     statics = np.zeros((0, *evaluation_grid(config, "fine").shape), np.float32)
-    reader = PatchReader(config, "downscaling", readers, scale, statics)
+    reader = PatchReader(config, "downscaling", readers, scale, statics, None)
     return DownstreamPredictor("downscaling", model, scale, reader)
 
 
