@@ -1,12 +1,13 @@
 # make demo, make test: everything from a fresh clone. PYTHON names another Python 3.11.
 PYTHON ?= python3.11
+DEVICE ?= cpu
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 EXAMPLES := uk-2t north-atlantic western-europe
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo examples $(EXAMPLES) test test-slurm lint format pins models clean
+.PHONY: help demo examples $(EXAMPLES) test test-slurm test-containers wheelhouse images lint format pins models clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile
@@ -35,6 +36,16 @@ test: .venv/installed  ## the test suite, lint included
 
 test-slurm: .venv/installed  ## the workflow on a real Slurm, started on this machine (root; apt-get install slurm-wlm)
 	ATMOREP_SLURM_FAULTS=1 $(BIN)/python -m pytest tests/workflow/test_slurm.py
+
+test-containers: .venv/installed  ## build the CPU image and run the workflow in it (root; packages: .ci/run)
+	$(BIN)/python -m pytest tests/workflow/test_containers.py
+
+wheelhouse: .venv/installed  ## fetch what an image installs; DEVICE=cuda: PyTorch with CUDA
+	containers/wheels $(DEVICE)
+
+images: .venv/installed  ## build an image and its Apptainer file from the wheelhouse: docs/containers.md
+	test -e containers/wheelhouse/$(DEVICE)/SHA256SUMS || containers/wheels $(DEVICE)
+	containers/build $(DEVICE) $(BUILD_ARGS)
 
 lint: .venv/installed  ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/python -m pytest tests/test_lint.py

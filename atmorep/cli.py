@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -145,6 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parser().parse_args(arguments))
     name = options.pop("command")
     command = next(c for c in COMMANDS if c.name == name)
+    if image := os.environ.get("APPTAINER_CONTAINER"):
+        print(f"atmorep {name}: version {__version__} in {image}", file=sys.stderr)
     try:
         if "config" in options:
             from atmorep.config import load

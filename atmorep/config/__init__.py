@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from atmorep.config.base import Name, Section, identity
+from atmorep.config.container import Image
 from atmorep.config.coupling import Coupling
 from atmorep.config.data import Data, GridConfig, Levels, Period, Periods
 from atmorep.config.downstream import check_tasks
@@ -62,6 +63,9 @@ class Config(Section):
 
     experiment: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """Name of the experiment: a label, and the folder below ``results/``."""
+    container: Image | None = None
+    """Image that every stage runs in by ``--sdm apptainer``: a file with version or digest in its name, or an
+    address with a digest; default none, the software of the machine."""
     source: Source
     """Where the fields come from."""
     data: Data
@@ -204,6 +208,17 @@ class Config(Section):
                         f"data.time_step = {step} h, at most {longest} h so that field {name} "
                         f"keeps a visible token of {token} h"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _image_fits(self) -> Config:
+        trainings = (self.training, self.coupling.training, *(t.training for t in self.finetune.values()))
+        several = any(training.ranks > 1 for training in trainings if training)
+        if self.container and "://" in self.container and several:
+            raise ValueError(
+                f"container = {self.container}: each process of a training would fetch it; make a file, "
+                f"apptainer build NAME-VERSION.sif {self.container}, and name that"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
+from atmorep import container as containers
 from atmorep.config import parse as validated  # Snakemake has a parse() of its own
-from atmorep.errors import AtmoRepError, DataError
+from atmorep.errors import AtmoRepError, ConfigError, DataError
 from atmorep.paths import Paths
 from atmorep.sources import open_source
 from atmorep.targets.source import open_target_source
@@ -48,8 +50,31 @@ def check_targets():
             check_one(CONFIG, name)
 
 
+def prepare_container(image):
+    """Show the image what it needs; refuse what Snakemake passes over in silence, to run on the host."""
+    wanted = (
+        DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+    )
+    if image and not wanted:
+        raise ConfigError(
+            f"container = {image}: every job would run on the host; add --sdm apptainer, or remove the key"
+        )
+    if wanted and not image:
+        raise ConfigError(
+            "--sdm apptainer: no image is configured, every job would run on the host; "
+            "add --config container=FILE.sif (docs/containers.md)"
+        )
+    if image and "://" not in image and not Path(image).is_file():
+        raise ConfigError(
+            f"container = {image}: no such file; make images builds one (docs/containers.md)"
+        )
+    if image:
+        os.environ.update(containers.environment(CONFIG, os.environ))
+
+
 try:
     CONFIG = validated(config)
+    prepare_container(CONFIG.container)
     SOURCE = open_source(CONFIG)
     PATHS = Paths(CONFIG)
     GROUPS = SOURCE.groups()
@@ -243,6 +268,15 @@ def launcher(training):
 
     Derived from `output`, so that Snakemake does not track it: the outcome does not depend on it.
     """
+    if training.ranks == 1:
+        return lambda wildcards, output: ""
     processes = f"--nodes={training.nodes} --ntasks-per-node={training.gpus or 1}"
     srun = f"${{SLURM_JOB_ID:+srun --kill-on-bad-exit=1 {processes}}}"
-    return lambda wildcards, output: srun if training.ranks > 1 else ""
+    arguments = workflow.deployment_settings.apptainer_args
+    within = containers.command(CONFIG.container, arguments) if CONFIG.container else ""
+    return lambda wildcards, output: f"{srun} {within}"
+
+
+def image_of(training):
+    """Image that a training runs in by Snakemake; none where `launcher` starts it in each process."""
+    return CONFIG.container if training.ranks == 1 else None

@@ -14,6 +14,8 @@ rule couple:
         BENCHMARKS / "couple" / f"{PATHS.multiformer.name}.tsv"
     conda:
         "../../environment.yml"
+    container:
+        image_of(COUPLING)
     threads: workflow.cores or 8
     resources:
         **asked_for(COUPLING),

@@ -21,6 +21,8 @@ for task in CONFIG.finetune:
             BENCHMARKS / "finetune" / f"{PATHS.finetuned(task).name}.tsv"
         conda:
             "../../environment.yml"
+        container:
+            image_of(training_of(task))
         threads: workflow.cores or 8
         resources:
             **asked_for(training_of(task)),

@@ -13,6 +13,8 @@ rule pretrain:
         BENCHMARKS / "pretrain" / "{field}-{identity}.tsv"
     conda:
         "../../environment.yml"
+    container:
+        image_of(CONFIG.training)
     threads: training_threads
     resources:
         **asked_for(CONFIG.training),
