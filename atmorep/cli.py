@@ -57,7 +57,7 @@ COMMANDS = (
     Command("pretrain", "train one field's transformer", "training.pretrain:pretrain", ("field",)),
     Command("couple", "couple the fields and train them together", "training.couple:couple"),
     Command("finetune", "train a downstream task on", "downstream.finetune:finetune", ("task",)),
-    Command("evaluate", "score one field on the test days", "evaluation.stage:evaluate", ("field",)),
+    Command("evaluate", "score a model on the test days", "evaluation.stage:evaluate", ("model",)),
     Command("baselines", "fit what a downstream task is compared with", "downstream.fitted:fit", ("task",)),
     Command(
         "evaluate-task",
@@ -100,6 +100,7 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, err
 
 _OPTIONS = {
     "field": "ERA5 short name",
+    "model": "multiformer, or the field whose own model is scored, where fields are not coupled",
     "task": "downstream task, a name in finetune",
     "span": "YYYY-MM, or YYYY-MM-DD_YYYY-MM-DD within a month; several are done one after the other",
     "target": "name of a target",

@@ -20,15 +20,18 @@ from atmorep.timeaxis import Span, TimeAxis
 STORE_LAYOUT = 1
 """Version of the store's layout; part of its identity."""
 
-_ANY = "{field}"
+_ANY = ("{field}", "{model}")
+
+MULTIFORMER = "multiformer"
+"""Name of the model of the coupled fields; that of a field alone has the field's."""
 
 _MACHINE = {"retries", "backoff_seconds", "timeout_hours", "timeout_seconds", "url"}
 """Settings of sources that change nothing of what they deliver."""
 
 
-def _identified(field: str, parts: Callable[[str], dict[str, Any]]) -> str:
-    """Return the name of an artefact of ``field`` that ``parts`` determine."""
-    return f"{field}-" + ("{identity}" if field == _ANY else identity(parts(field)))
+def _identified(name: str, parts: Callable[[str], dict[str, Any]]) -> str:
+    """Return the name of an artefact of the field or model ``name`` that ``parts`` determine."""
+    return f"{name}-" + ("{identity}" if name in _ANY else identity(parts(name)))
 
 
 _SCORED = {"baselines", "scores", "rollout_hours"}
@@ -45,8 +48,8 @@ class Paths:
     """Paths of all artefacts of ``config``, relative to ``root`` (the working directory).
 
     Labels and machine resources never enter a hash: two experiments share what they have in common.
-    Given ``"{field}"`` and ``"{span}"`` the methods return the pattern of the paths of all fields
-    and spans, with ``{kind}`` or ``{identity}`` in place of what depends on the field.
+    Given ``"{field}"``, ``"{model}"`` and ``"{span}"`` the methods return the pattern of the paths of all
+    of them, with ``{kind}`` or ``{identity}`` in place of what depends on the field.
     """
 
     config: Config
@@ -100,10 +103,10 @@ class Paths:
             "training": (c.coupling.training or c.training).determining(),
         }
 
-    def _evaluation_parts(self, field: str) -> dict[str, Any]:
+    def _evaluation_parts(self, model: str) -> dict[str, Any]:
         c = self.config
         return {
-            "model": self._multiformer_parts if self._together(field) else self._model_parts(field),
+            "model": self._multiformer_parts if model == MULTIFORMER else self._model_parts(model),
             "evaluation": c.evaluation.model_dump(mode="json"),
             "test": [p.model_dump(mode="json") for p in c.data.periods.test],
         }
@@ -147,7 +150,7 @@ class Paths:
 
     def sums(self, field: str, span: Span | str) -> Path:
         """Partial sums of one field over training days of one month."""
-        kind = "{kind}" if field == _ANY else self.config.fields[field].normalisation
+        kind = "{kind}" if field in _ANY else self.config.fields[field].normalisation
         return self.store_folder / "sums" / f"{field}-{kind}" / f"{span}.nc"
 
     def normalisation(self, field: str) -> Path:
@@ -164,7 +167,7 @@ class Paths:
     @property
     def multiformer(self) -> Path:
         """Bundle (a folder) of the coupled fields."""
-        return self.root / "models" / f"multiformer-{identity(self._multiformer_parts)}"
+        return self.root / "models" / f"{MULTIFORMER}-{identity(self._multiformer_parts)}"
 
     def origin(self, field: str) -> Path:
         """Bundle that the weights of ``field`` come from before it is coupled."""
@@ -181,15 +184,25 @@ class Paths:
         """Bundle that predicts ``field`` in the end: coupled where there is coupling, else its own."""
         return self.multiformer if self._together(field) else self.model(field)
 
+    def rivals(self, field: str) -> dict[str, Path]:
+        """Bundles scored beside, by name: of the field alone, where it is coupled and was pretrained here."""
+        alone = self._together(field) and field not in self._started
+        return {"single": self.model(field)} if alone else {}
+
     def models(self, field: str) -> list[Path]:
         """Bundles scored on ``field``: the last, and the field alone where it was pretrained here."""
-        if not self._together(field):
-            return [self.model(field)]
-        return [self.multiformer] if field in self._started else [self.multiformer, self.model(field)]
+        return [self.scored(field), *self.rivals(field).values()]
 
     def _together(self, field: str) -> bool:
         """Whether the coupled model predicts ``field``."""
         return self.config.coupled and self.config.fields[field].predicted
+
+    @property
+    def evaluated(self) -> dict[str, tuple[str, ...]]:
+        """Models that are scored, by name, and the fields that each predicts."""
+        together = tuple(name for name in self.config.fields if self._together(name))
+        alone = {name: (name,) for name in self.config.fields if name not in together}
+        return {**({MULTIFORMER: together} if together else {}), **alone}
 
     def training_state(self, bundle: Path) -> Path:
         """Folder of what exact continuation needs; no rule declares it, so that none deletes it."""
@@ -314,9 +327,13 @@ class Paths:
         """The configuration with all defaults and overrides, as every stage reads it."""
         return self.results / "config.yaml"
 
+    def model_evaluation(self, model: str) -> Path:
+        """Folder with what is scored of one of the models :attr:`evaluated`, a folder for each field."""
+        return self.results / "evaluation" / _identified(model, self._evaluation_parts)
+
     def evaluation(self, field: str) -> Path:
         """Folder with the metrics, statistics and predictions of one field."""
-        return self.results / "evaluation" / _identified(field, self._evaluation_parts)
+        return self.model_evaluation(MULTIFORMER if self._together(field) else field) / field
 
     def task_evaluation(self, task: str) -> Path:
         """Folder with the metrics, statistics and predictions of one downstream task."""

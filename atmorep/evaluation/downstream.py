@@ -219,7 +219,7 @@ def _score(evaluation: TaskEvaluation, folder: Path) -> None:
     )
     found.to_csv(folder / "metrics.csv", index=False, float_format="%.8g")
     output.write_statistics(subject, {inputs.name: means}, scored.described, folder / "statistics.nc")
-    case = _case(evaluation, subject, output.typical(means))
+    case = _case(evaluation, subject, output.typical([means]))
     output.write_maps(subject, {inputs.name: case}, folder / "maps.nc")
     series.write(subject, folder / "series.nc")
 

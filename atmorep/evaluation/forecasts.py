@@ -19,10 +19,9 @@ from atmorep.config import Config
 from atmorep.errors import DataError
 from atmorep.evaluation import climatology, damping, output
 from atmorep.evaluation.baselines import BASELINES
-from atmorep.evaluation.bootstrap import resamples
 from atmorep.evaluation.climatology import Climatology
-from atmorep.evaluation.metrics import table
-from atmorep.evaluation.scoring import Piece, Scores, regular_starts
+from atmorep.evaluation.run import scored, subject
+from atmorep.evaluation.scoring import Piece, regular_starts
 from atmorep.evaluation.statistics import DESCRIBED
 from atmorep.evaluation.tasks import Task, rolled_out
 from atmorep.evaluation.tiles import Tile, tiles
@@ -103,8 +102,7 @@ class ForecastEvaluation:
     @cached_property
     def tiles(self) -> list[Tile]:
         """The neighbourhoods that cover the domain."""
-        _, rows, columns = self.rollout.extent
-        return tiles(next(iter(self.known.values())).reader.grid, rows, columns)
+        return tiles(next(iter(self.known.values())).reader.grid, *self.tile)
 
     @cached_property
     def starts(self) -> list[int]:
@@ -118,13 +116,32 @@ class ForecastEvaluation:
         return regular_starts(self.config, readers[0].axis, longest, available)
 
     @property
+    def readers(self) -> dict[str, FieldReader]:
+        """The truth, by field."""
+        return {field: known.reader for field, known in self.known.items()}
+
+    @property
+    def bundle(self) -> Path:
+        """The fine-tuned model's."""
+        return Paths(self.config).finetuned(self.task.name)
+
+    def members(self, field: str) -> dict[str, int]:
+        """Members of the models by name, the fine-tuned one first."""
+        return {name: model.tails for name, model in self.models.items()}
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Rows and columns of a neighbourhood."""
+        return self.rollout.extent[1:]
+
+    @property
     def initial_times(self) -> Hours:
         """Initial times of all forecasts."""
         reader = next(iter(self.known.values())).reader
         return reader.axis.times()[np.array(self.starts, int) + self.task.initial_step]
 
-    def pieces(self, initials: Sequence[int]) -> Iterator[dict[str, Piece]]:
-        """Forecast from the initial times with the given numbers; yields a piece of each field.
+    def pieces(self, initials: Sequence[int]) -> Iterator[tuple[str, Piece]]:
+        """Forecast from the initial times with the given numbers: fields and their pieces.
 
         As many neighbourhoods at a time as have ``evaluation.batch_size`` members, one at least.
 
@@ -144,7 +161,8 @@ class ForecastEvaluation:
             self._check(members["atmorep"], batch[0][0])
             for n, (initial, _) in enumerate(batch):
                 of_piece = {name: {f: m[n] for f, m in found.items()} for name, found in members.items()}
-                yield {field: self._piece(field, initial, tiles[n], of_piece) for field in self.known}
+                for field in self.known:
+                    yield field, self._piece(field, initial, tiles[n], of_piece)
 
     def _members(self, model: Rollout, windows: Sequence[Window]) -> Members:
         """Roll ``windows`` out and keep the steps that are scored."""
@@ -171,42 +189,6 @@ class ForecastEvaluation:
         predictions = {name: own[field][..., *tile.inner] for name, own in members.items()}
         predictions |= {name: values[None] for name, values in found.items()}
         return Piece(initial, tile, target, predictions, normal, np.ones(target.shape, bool))
-
-    def of(self, field: str) -> OfField:
-        """What is predicted of one field."""
-        return OfField(self, field)
-
-
-@dataclass(frozen=True)
-class OfField:
-    """The forecasts of one field.
-
-    Attributes:
-        evaluation: of all fields.
-        field: ERA5 short name.
-    """
-
-    evaluation: ForecastEvaluation
-    field: str
-
-    @property
-    def reader(self) -> FieldReader:
-        """The truth."""
-        return self.evaluation.known[self.field].reader
-
-    @property
-    def subject(self) -> output.Subject:
-        """What the files are of."""
-        config, task = self.evaluation.config, self.evaluation.task
-        return output.Subject(config, self.field, Paths(config).finetuned(task.name))
-
-    def initial_times(self, task: Task) -> Hours:
-        """Initial times of all forecasts."""
-        return self.evaluation.initial_times
-
-    def pieces(self, task: Task, initials: Sequence[int]) -> Iterator[Piece]:
-        """Forecast from the initial times with the given numbers."""
-        return (pieces[self.field] for pieces in self.evaluation.pieces(initials))
 
 
 def evaluate_forecasts(config: Config, name: str) -> None:
@@ -237,38 +219,18 @@ def evaluate_forecasts(config: Config, name: str) -> None:
 
 
 def _score(evaluation: ForecastEvaluation, folder: Path) -> None:
-    task, count = evaluation.task, len(evaluation.starts)
-    if not count:
+    task = evaluation.task
+    if not evaluation.starts:
         raise DataError(
             f"finetune.{task.name}: no neighbourhood with its forecast of {task.lead_hours[-1]} h fits into "
             "data.periods.test without a missing hour; extend the periods or complete the source"
         )
-    names = (*evaluation.models, *task.baselines)
-    views = {field: evaluation.of(field) for field in evaluation.known}
-    scores, stores = {}, {}
-    for field, view in views.items():
+    for field in evaluation.known:
         (folder / field).mkdir()
-        scores[field] = Scores(task, names, view.reader.grid, count, len(view.reader.levels))
-        tails, tile = evaluation.rollout.tails, evaluation.rollout.extent[1:]
-        path = folder / field / "predictions.zarr"
-        stores[field] = output.predictions(view.subject, view, task, tails, tile, path)
-    for pieces in evaluation.pieces(range(count)):
-        for field, piece in pieces.items():
-            scores[field].add(piece)
-            stores[field].add(piece)
-    for store in stores.values():
-        store.flush()
-    tables = [_written(view, scores[field], folder / field) for field, view in views.items()]
+    outcomes = scored(evaluation, {field: folder / field / "predictions.zarr" for field in evaluation.known})
+    for field, outcome in outcomes.items():
+        of = subject(evaluation, field)
+        output.write_statistics(of, {task.name: outcome.means}, DESCRIBED, folder / field / "statistics.nc")
+        output.write_maps(of, {task.name: outcome.case}, folder / field / "maps.nc")
+    tables = [outcome.table for outcome in outcomes.values()]
     pd.concat(tables).to_csv(folder / "metrics.csv", index=False, float_format="%.8g")
-
-
-def _written(view: OfField, scores: Scores, folder: Path) -> pd.DataFrame:
-    """Write the statistics and maps of one field; returns its metrics."""
-    evaluation, task = view.evaluation, view.evaluation.task
-    means = scores.means(evaluation.initial_times, view.reader.levels)
-    output.write_statistics(view.subject, {task.name: means}, DESCRIBED, folder / "statistics.nc")
-    case = output.case(view.subject, view, task, output.typical(means))
-    output.write_maps(view.subject, {task.name: case}, folder / "maps.nc")
-    members = {name: model.tails for name, model in evaluation.models.items()}
-    weights = resamples(evaluation.config.evaluation, len(evaluation.starts))
-    return table(task.name, view.field, means, members, weights)

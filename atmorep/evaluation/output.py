@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import dask.array as da
 import numpy as np
@@ -83,20 +83,6 @@ class Subject:
         if what:
             return {"long_name": f"{what} of {name}", "units": spec.units}
         return {"long_name": name, "standard_name": spec.standard_name, "units": spec.units}
-
-
-class Scored(Protocol):
-    """The predictions of a field, piece by piece."""
-
-    @property
-    def reader(self) -> FieldReader:
-        """The truth."""
-
-    def initial_times(self, task: Task) -> Hours:
-        """Initial times of all predictions of ``task``."""
-
-    def pieces(self, task: Task, initials: Sequence[int]) -> Iterator[Piece]:
-        """Predict the initial times with the given numbers."""
 
 
 def space(reader: FieldReader) -> dict[str, Any]:
@@ -191,69 +177,79 @@ class Predictions:
 
 
 def predictions(
-    subject: Subject, evaluation: Scored, task: Task, tails: int, tile: tuple[int, int], path: Path
+    subject: Subject,
+    reader: FieldReader,
+    task: Task,
+    initial: Hours,
+    tails: int,
+    tile: tuple[int, int],
+    path: Path,
 ) -> Predictions:
     """Return the store of the predictions of one task of a field.
 
     Args:
         subject: the field.
-        evaluation: predicts it.
+        reader: the truth.
         task: the task.
+        initial: its initial times.
         tails: members.
         tile: rows and columns of a piece.
         path: folder to be.
     """
-    coordinates = {
-        **time(evaluation.initial_times(task), task.lead_hours),
-        "number": np.arange(tails),
-        **space(evaluation.reader),
-    }
+    coordinates = {**time(initial, task.lead_hours), "number": np.arange(tails), **space(reader)}
     if known_field(subject.field).surface:
         del coordinates["level"]
     return Predictions(subject, f"Predictions ({task.name})", coordinates, tile, path)
 
 
-def typical(means: xr.Dataset) -> int:
-    """Number of the initial time of median RMSE, each lead and level measured by its own mean."""
-    error = means["squared_error"].sel(model="atmorep", region="domain")
-    relative = (error / error.mean("init_time")).mean(("lead_time", "level")).fillna(1)
-    return int(np.argsort(relative.values, kind="stable")[(relative.size - 1) // 2])
+def typical(means: Iterable[xr.Dataset]) -> int:
+    """Number of the initial time of median RMSE, each field, lead and level measured by its own mean."""
+    errors = [of_field["squared_error"].sel(model="atmorep", region="domain") for of_field in means]
+    relative = [(error / error.mean("init_time")).mean(("lead_time", "level")).fillna(1) for error in errors]
+    order = np.argsort(np.mean([values.to_numpy() for values in relative], axis=0), kind="stable")
+    return int(order[(order.size - 1) // 2])
 
 
-def case(subject: Subject, evaluation: Scored, task: Task, initial: int) -> xr.Dataset:
-    """Predict one initial time again and return its maps (lead_time, level, latitude, longitude).
+class Case:
+    """Maps of one initial time of a task (lead_time, level, latitude, longitude), filled piece by piece.
 
     Where a lead time is scored on several steps, the one at the initial time plus the lead is shown. The
     baseline is the first of the task's.
     """
-    where = space(evaluation.reader)
-    dims = ("lead_time", *where)
-    shape = (len(task.leads), *(len(values) for values in where.values()))
-    maps = {
-        name: np.full(shape, np.nan, np.float32) for name in ("target", "prediction", "spread", "baseline")
-    }
-    hidden = np.zeros(shape, np.int8)
-    hours = evaluation.reader.axis.step
-    steps = [task.steps.index(task.initial_step + lead // hours) for lead in task.lead_hours]
-    for piece in evaluation.pieces(task, [initial]):
-        place = (..., piece.tile.rows, piece.tile.columns)
-        members = piece.predictions["atmorep"][:, steps]
-        maps["target"][place] = piece.target[steps]
-        maps["prediction"][place] = members.mean(axis=0)
-        maps["spread"][place] = members.std(axis=0, ddof=1)
-        maps["baseline"][place] = piece.predictions[task.baselines[0]][0, steps]
-        hidden[place] = piece.hidden[steps]
-    names = {
+
+    _NAMES: ClassVar = {
         "target": "target",
         "prediction": "ensemble mean of the prediction",
         "spread": "ensemble standard deviation of the prediction",
         "baseline": "baseline",
     }
-    variables = {k: (dims, v, subject.physical(names[k])) for k, v in maps.items()}
-    flags = {"long_name": "1 where hidden from the model", "units": "1"}
-    when = time(evaluation.initial_times(task)[initial], task.lead_hours)
-    coordinates = {**when, **where, "baseline_model": task.baselines[0]}
-    return xr.Dataset({**variables, "hidden": (dims, hidden, flags)}, coordinates)
+
+    def __init__(self, subject: Subject, reader: FieldReader, task: Task) -> None:
+        self._subject, self._task, self._space = subject, task, space(reader)
+        hours = reader.axis.step
+        self._steps = [task.steps.index(task.initial_step + lead // hours) for lead in task.lead_hours]
+        shape = (len(task.leads), *(len(values) for values in self._space.values()))
+        self._maps = {name: np.full(shape, np.nan, np.float32) for name in self._NAMES}
+        self._hidden = np.zeros(shape, np.int8)
+
+    def add(self, piece: Piece) -> None:
+        """Add one piece."""
+        place, steps, maps = (..., piece.tile.rows, piece.tile.columns), self._steps, self._maps
+        members = piece.predictions["atmorep"][:, steps]
+        maps["target"][place] = piece.target[steps]
+        maps["prediction"][place] = members.mean(axis=0)
+        maps["spread"][place] = members.std(axis=0, ddof=1)
+        maps["baseline"][place] = piece.predictions[self._task.baselines[0]][0, steps]
+        self._hidden[place] = piece.hidden[steps]
+
+    def dataset(self, initial: np.datetime64) -> xr.Dataset:
+        """Return the maps of the initial time ``initial``."""
+        dims = ("lead_time", *self._space)
+        variables = {k: (dims, v, self._subject.physical(self._NAMES[k])) for k, v in self._maps.items()}
+        flags = {"long_name": "1 where hidden from the model", "units": "1"}
+        when = time(np.asarray(initial), self._task.lead_hours)
+        coordinates = {**when, **self._space, "baseline_model": self._task.baselines[0]}
+        return xr.Dataset({**variables, "hidden": (dims, self._hidden, flags)}, coordinates)
 
 
 def write_maps(subject: Subject, cases: dict[str, xr.Dataset], path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -49,45 +50,83 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What all tasks of a field have in common.
+class Known:
+    """What a field is compared with.
 
     Attributes:
-        config: the experiment.
-        field: ERA5 short name.
-        predictor: the model.
         reader: the truth.
         climatology: of the months of the test periods.
         rivals: other models of the field, by name, that are scored as baselines are.
     """
 
-    config: Config
-    field: str
-    predictor: Predictor
     reader: FieldReader
     climatology: Climatology
     rivals: Mapping[str, Predictor]
 
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A zero-shot task of the fields that one prediction is scored in.
+
+    Attributes:
+        config: the experiment.
+        task: what is asked.
+        predictor: the model.
+        known: by field that is scored.
+    """
+
+    config: Config
+    task: Task
+    predictor: Predictor
+    known: Mapping[str, Known]
+
+    @property
+    def readers(self) -> dict[str, FieldReader]:
+        """The truth, by field."""
+        return {field: known.reader for field, known in self.known.items()}
+
+    @property
+    def bundle(self) -> Path:
+        """The model's."""
+        return Paths(self.config).scored(next(iter(self.known)))
+
+    def members(self, field: str) -> dict[str, int]:
+        """Members of the models of a field by name, the model scored first."""
+        rivals = {name: rival.tails for name, rival in self.known[field].rivals.items()}
+        return {"atmorep": self.predictor.tails, **rivals}
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Rows and columns of a neighbourhood."""
+        return self.predictor.rows, self.predictor.columns
+
     @cached_property
     def tiles(self) -> list[Tile]:
         """The neighbourhoods that cover the domain."""
-        return tiles(self.reader.grid, self.predictor.rows, self.predictor.columns)
+        return tiles(next(iter(self.known.values())).reader.grid, *self.tile)
 
     @cached_property
     def starts(self) -> list[int]:
         """First steps of the neighbourhoods in time: every ``evaluation.every_hours`` in each test period.
 
-        The first one begins with the period. Neighbourhoods that leave the period or lack an hour are
-        left out.
+        The first one begins with the period. Neighbourhoods that leave the period, or lack an hour of a
+        field that the model looks at, are left out.
         """
-        return regular_starts(self.config, self.reader.axis, self.predictor.steps, self.reader.available())
+        readers = [FieldReader(self.config, field) for field in self.predictor.fields]
+        available = np.all([reader.available() for reader in readers], axis=0)
+        return regular_starts(self.config, readers[0].axis, self.predictor.steps, available)
 
-    def initial_times(self, task: Task) -> Hours:
-        """Initial times of all predictions of ``task``."""
-        return self.reader.axis.times()[np.array(self.starts, int) + task.initial_step]
+    @cached_property
+    def initial_times(self) -> Hours:
+        """Initial times of all predictions."""
+        axis = next(iter(self.known.values())).reader.axis
+        return axis.times()[np.array(self.starts, int) + self.task.initial_step]
 
-    def pieces(self, task: Task, initials: Sequence[int]) -> Iterator[Piece]:
+    def pieces(self, initials: Sequence[int]) -> Iterator[tuple[str, Piece]]:
         """Predict the initial times with the given numbers, ``evaluation.batch_size`` pieces at a time.
+
+        Yields:
+            Fields and their pieces, those of a batch field by field.
 
         Raises:
             DataError: if the model predicts a value that is not finite.
@@ -97,43 +136,39 @@ class Evaluation:
         for start in range(0, len(todo), size):
             batch = todo[start : start + size]
             windows = [self._window(*place) for place in batch]
-            masks = {f: np.stack([self._mask(task, f, *p) for p in batch]) for f in self.predictor.fields}
-            members = {
-                name: model.predict(windows, {f: masks[f] for f in model.fields})
-                for name, model in self.models.items()
-            }
-            self._check(task, members["atmorep"], batch[0][0])
-            for n, (initial, number) in enumerate(batch):
-                ensembles = {name: several[n] for name, several in members.items()}
-                yield self._piece(task, initial, self.tiles[number], masks[self.field][n], ensembles)
-
-    @property
-    def models(self) -> dict[str, Predictor]:
-        """The model and its rivals, by name."""
-        return {"atmorep": self.predictor, **self.rivals}
+            masks = {f: np.stack([self._mask(f, *p) for p in batch]) for f in self.predictor.fields}
+            for field, own in self.predictor.each(windows, masks, list(self.known)):
+                self._check(field, own, batch[0][0])
+                members = {"atmorep": own}
+                for name, rival in self.known[field].rivals.items():
+                    members[name] = rival.predict(windows, {f: masks[f] for f in rival.fields})
+                for n, (initial, number) in enumerate(batch):
+                    ensembles = {name: several[n] for name, several in members.items()}
+                    tile = self.tiles[number]
+                    yield field, self._piece(field, initial, tile, masks[field][n], ensembles)
 
     def _window(self, initial: int, number: int) -> Window:
         return Window(self.starts[initial], self.tiles[number].row, self.tiles[number].column)
 
-    def _mask(self, task: Task, field: str, initial: int, number: int) -> Mask:
+    def _mask(self, field: str, initial: int, number: int) -> Mask:
         """Hidden tokens of a field: a function of seed, field, initial time and place."""
-        hours = int(self.initial_times(task)[initial].astype(np.int64)) % 2**32
+        hours = int(self.initial_times[initial].astype(np.int64)) % 2**32
         tokens = (len(self.config.model_levels(field)), *self.config.tokens(field).shape)
         rng = sample_generator(f"evaluate {field}", self.config.evaluation.seed, hours, number)
-        return task.strategy.select(tokens, rng)
+        return self.task.strategy.select(tokens, rng)
 
-    def _check(self, task: Task, members: Array, initial: int) -> None:
+    def _check(self, field: str, members: Array, initial: int) -> None:
         if not np.isfinite(members).all():
             raise DataError(
-                f"{Paths(self.config).scored(self.field)}: the model of {self.field} predicts values that "
-                f"are not finite ({task.name}, initial time {self.initial_times(task)[initial]} or after); "
+                f"{self.bundle}: the model of {field} predicts values that are not finite "
+                f"({self.task.name}, initial time {self.initial_times[initial]} or after); "
                 "see its training.csv, lower training.lr_max and train again"
             )
 
-    def _piece(self, task: Task, initial: int, tile: Tile, mask: Mask, members: Mapping[str, Array]) -> Piece:
-        start, steps = self.starts[initial], list(task.steps)
+    def _piece(self, field: str, initial: int, tile: Tile, mask: Mask, members: Mapping[str, Array]) -> Piece:
+        start, steps, known = self.starts[initial], list(self.task.steps), self.known[field]
         rows, columns = tile.rows, tile.columns
-        values = self.reader.read(
+        values = known.reader.read(
             start,
             self.predictor.steps,
             rows.start,
@@ -141,11 +176,11 @@ class Evaluation:
             columns.start,
             columns.stop - columns.start,
         )
-        hidden = to_points(mask, self.predictor.token)[..., *tile.inner]
-        times = self.reader.axis.times(start, start + self.predictor.steps)
-        climatology = self.climatology.at(times, rows, columns)
+        hidden = to_points(mask, self.config.token_size(field).shape)[..., *tile.inner]
+        times = known.reader.axis.times(start, start + self.predictor.steps)
+        climatology = known.climatology.at(times, rows, columns)
         predictions = {name: m[..., *tile.inner][:, steps] for name, m in members.items()}
-        for name in task.baselines:
+        for name in self.task.baselines:
             predictions[name] = BASELINES[name](values, hidden, climatology)[None, steps]
         return Piece(initial, tile, values[steps], predictions, climatology[steps], hidden[steps])
 

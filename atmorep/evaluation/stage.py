@@ -1,110 +1,109 @@
-"""The stage ``evaluate``: score one field's model on the test periods."""
+"""The stage ``evaluate``: score a model on the test periods, all its fields from the same predictions."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-import xarray as xr
 
 from atmorep.artefacts import written_aside
 from atmorep.config import Config
-from atmorep.errors import DataError
+from atmorep.errors import ConfigError, DataError
 from atmorep.evaluation import climatology, output
-from atmorep.evaluation.bootstrap import resamples
-from atmorep.evaluation.metrics import table
-from atmorep.evaluation.scoring import Evaluation, Piece, Scores
+from atmorep.evaluation.run import Outcome, scored, subject
+from atmorep.evaluation.scoring import Evaluation, Known
 from atmorep.evaluation.statistics import DESCRIBED
 from atmorep.evaluation.tasks import Task, tasks
 from atmorep.inference.predictor import Predictor
 from atmorep.paths import Paths
 from atmorep.store.reader import FieldReader
 
+Rivals = Mapping[str, Mapping[str, Predictor]]
+"""Other models that are scored beside, by field and name."""
 
-def evaluate(config: Config, field: str) -> None:
-    """Score the model of ``field`` on the test periods; writes ``Paths(config).evaluation(field)``.
 
-    The folder appears as a whole: ``metrics.csv``, ``statistics.nc``, ``maps.nc`` and
-    ``predictions/<task>.zarr``. Memory is bounded by ``evaluation.batch_size`` neighbourhoods of members,
-    whatever the domain and the period, but for the maps of one case a task.
+def evaluate(config: Config, model: str) -> None:
+    """Score a model on the test periods; writes ``Paths(config).model_evaluation(model)``.
+
+    The folder appears as a whole, with a folder for each field: ``metrics.csv``, ``statistics.nc``,
+    ``maps.nc`` and ``predictions/<task>.zarr``. Memory is bounded by ``evaluation.batch_size``
+    neighbourhoods of members of a field, whatever the domain and the period, but for the maps of one case
+    a task.
+
+    Args:
+        config: the experiment.
+        model: ``multiformer``, or the field whose own model is scored.
 
     Raises:
+        ConfigError: if the experiment has no such model.
         DataError: if no test period holds a neighbourhood without missing hours, or the model predicts
             values that are not finite.
         IntegrityError: if the model or the store is not there.
     """
     paths = Paths(config)
-    model, *alone = (Predictor.load(config, field, folder) for folder in paths.models(field))
-    score(config, field, model, FieldReader(config, field), dict(zip(["single"], alone, strict=False)))
+    if model not in paths.evaluated:
+        raise ConfigError(f"{model}: is no model of this experiment; name one of {list(paths.evaluated)}")
+    fields = paths.evaluated[model]
+    predictor = Predictor.load(config, fields[0], paths.scored(fields[0]))
+    alone = {
+        field: {name: Predictor.load(config, field, folder) for name, folder in paths.rivals(field).items()}
+        for field in fields
+    }
+    score(config, model, predictor, alone)
 
 
-def score(
-    config: Config,
-    field: str,
-    predictor: Predictor,
-    reader: FieldReader,
-    rivals: Mapping[str, Predictor] | None = None,
-) -> None:
-    """Score ``predictor`` and its rivals against ``reader``; see :func:`evaluate`."""
-    with written_aside(Paths(config).evaluation(field)) as folder:
+def score(config: Config, model: str, predictor: Predictor, rivals: Rivals) -> None:
+    """Score ``predictor`` and its rivals; see :func:`evaluate`."""
+    paths = Paths(config)
+    with written_aside(paths.model_evaluation(model)) as folder:
         folder.mkdir()
         with TemporaryDirectory(dir=folder) as scratch:
-            means = climatology.compute(config, field, reader, Path(scratch) / "climatology.npy")
-            _score(Evaluation(config, field, predictor, reader, means, rivals or {}), folder)
+            known = {}
+            for field in paths.evaluated[model]:
+                (folder / field).mkdir()
+                reader, path = FieldReader(config, field), Path(scratch) / f"{field}.npy"
+                means = climatology.compute(config, field, reader, path)
+                known[field] = Known(reader, means, rivals.get(field, {}))
+            for asked, fields in _alike(config, known).items():
+                some = {field: known[field] for field in fields}
+                _score([Evaluation(config, task, predictor, some) for task in asked], folder)
 
 
-def _score(evaluation: Evaluation, folder: Path) -> None:
-    if not evaluation.starts:
-        raise DataError(
-            f"{evaluation.field}: no neighbourhood of {evaluation.predictor.steps} steps fits into "
-            "data.periods.test without a missing hour; extend the periods or complete the source"
-        )
-    paths = Paths(evaluation.config)
-    subject = output.Subject(evaluation.config, evaluation.field, paths.scored(evaluation.field))
-    tables, means, cases = [], {}, {}
-    for task in tasks(evaluation.config, evaluation.field):
-        began = time.monotonic()
-        means[task.name] = _task(evaluation, task, subject, folder)
-        cases[task.name] = output.case(subject, evaluation, task, output.typical(means[task.name]))
-        tables.append(_table(evaluation, task, means[task.name]))
+def _alike(config: Config, fields: Mapping[str, Known]) -> dict[tuple[Task, ...], list[str]]:
+    """Fields that are asked for the same, so that one prediction is scored in all of them."""
+    groups: dict[tuple[Task, ...], list[str]] = {}
+    for field in fields:
+        groups.setdefault(tuple(tasks(config, field)), []).append(field)
+    return groups
+
+
+def _score(evaluations: list[Evaluation], folder: Path) -> None:
+    """Score the tasks of some fields, and write what is kept of each field."""
+    fields = list(evaluations[0].known)
+    outcomes: dict[str, dict[str, Outcome]] = {field: {} for field in fields}
+    for evaluation in evaluations:
+        task, began, count = evaluation.task, time.monotonic(), len(evaluation.starts)
+        if not count:
+            raise DataError(
+                f"{', '.join(fields)}: no neighbourhood of {evaluation.predictor.steps} steps fits into "
+                "data.periods.test without a missing hour; extend the periods or complete the source"
+            )
+        paths = {field: folder / field / "predictions" / f"{task.name}.zarr" for field in fields}
+        for field, outcome in scored(evaluation, paths if task.saved else {}).items():
+            outcomes[field][task.name] = outcome
         seconds = time.monotonic() - began
-        count = len(evaluation.starts)
-        print(f"{evaluation.field} {task.name}: {count} initial times, {seconds:.1f} s", flush=True)
+        print(f"{', '.join(fields)}, {task.name}: {count} initial times, {seconds:.1f} s", flush=True)
+    for field, by_task in outcomes.items():
+        write(subject(evaluations[0], field), by_task, folder / field)
+
+
+def write(of: output.Subject, outcomes: Mapping[str, Outcome], folder: Path) -> None:
+    """Write what is kept of the tasks of a field."""
+    tables = [outcome.table for outcome in outcomes.values()]
     pd.concat(tables).to_csv(folder / "metrics.csv", index=False, float_format="%.8g")
-    output.write_statistics(subject, means, DESCRIBED, folder / "statistics.nc")
-    output.write_maps(subject, cases, folder / "maps.nc")
-
-
-def _task(evaluation: Evaluation, task: Task, subject: output.Subject, folder: Path) -> xr.Dataset:
-    """Score all initial times of one task and keep its predictions; returns the means per initial time."""
-    levels = evaluation.predictor.levels
-    models = (*evaluation.models, *task.baselines)
-    scores = Scores(task, models, evaluation.reader.grid, len(evaluation.starts), len(levels))
-    for piece in _kept(evaluation, task, subject, folder):
-        scores.add(piece)
-    return scores.means(evaluation.initial_times(task), levels)
-
-
-def _kept(evaluation: Evaluation, task: Task, subject: output.Subject, folder: Path) -> Iterator[Piece]:
-    """Predict all initial times of one task, and write the predictions where they are to be kept."""
-    pieces = evaluation.pieces(task, range(len(evaluation.starts)))
-    if not task.saved:
-        yield from pieces
-        return
-    tile = (evaluation.predictor.rows, evaluation.predictor.columns)
-    path = folder / "predictions" / f"{task.name}.zarr"
-    predictions = output.predictions(subject, evaluation, task, evaluation.predictor.tails, tile, path)
-    for piece in pieces:
-        predictions.add(piece)
-        yield piece
-    predictions.flush()
-
-
-def _table(evaluation: Evaluation, task: Task, means: xr.Dataset) -> pd.DataFrame:
-    """Metrics with intervals from blocks of consecutive initial times."""
-    weights = resamples(evaluation.config.evaluation, len(evaluation.starts))
-    members = {name: model.tails for name, model in evaluation.models.items()}
-    return table(task.name, evaluation.field, means, members, weights)
+    means = {task: outcome.means for task, outcome in outcomes.items()}
+    output.write_statistics(of, means, DESCRIBED, folder / "statistics.nc")
+    output.write_maps(of, {task: outcome.case for task, outcome in outcomes.items()}, folder / "maps.nc")

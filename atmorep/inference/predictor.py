@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +81,24 @@ class Predictor:
         Returns:
             Members (B, M, T, L, H, W) in physical units.
         """
-        predicted = self.model(self.inputs(windows, hidden), [self.field])[self.field]
-        return physical(self.neighbourhoods[self.field], windows, predicted.movedim(-2, 1)).swapaxes(2, 3)
+        return dict(self.each(windows, hidden, [self.field]))[self.field]
+
+    @torch.inference_mode()
+    def each(
+        self, windows: Sequence[Window], hidden: Mapping[str, NDArray[np.bool_]], fields: Sequence[str]
+    ) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Predict ``fields`` at once; otherwise as :meth:`predict`.
+
+        Memory: the members of one field at a time.
+
+        Yields:
+            Each field and its members.
+        """
+        embedded = self.model.embed(self.inputs(windows, hidden))
+        decoded = self.model.decode(embedded, fields)
+        for field in fields:
+            members = self.model.tails(field, embedded[field], decoded.pop(field)).movedim(-2, 1)
+            yield field, physical(self.neighbourhoods[field], windows, members).swapaxes(2, 3)
 
     def inputs(self, windows: Sequence[Window], hidden: Mapping[str, NDArray[np.bool_]]) -> dict[str, Inputs]:
         """What the model is given of each field, on its device; arguments as of :meth:`predict`."""

@@ -62,7 +62,11 @@ class Multiformer(nn.Module):
             wanted: fields to predict.
         """
         decoded = self.decode(embedded, wanted)
-        return {name: self._transformers[name].predict(embedded[name], x) for name, x in decoded.items()}
+        return {name: self.tails(name, embedded[name], x) for name, x in decoded.items()}
+
+    def tails(self, name: str, embedded: Embedded, decoded: Tensor) -> Tensor:
+        """Members of a field (B, L, K, I, J, M, V) from what :meth:`decode` made of it."""
+        return self._transformers[name].predict(embedded, decoded)
 
     def decode(self, embedded: Mapping[str, Embedded], wanted: Sequence[str]) -> dict[str, Tensor]:
         """Run the blocks of all fields: what the tails predict from.

@@ -74,6 +74,10 @@ class Known:
         self.fields = (self.field,)
         self.seen: list[tuple[Any, np.ndarray]] = []
 
+    def each(self, windows: Any, hidden: dict[str, np.ndarray], fields: list[str]) -> Any:
+        assert fields == [self.field]
+        yield self.field, self.predict(windows, hidden)
+
     def predict(self, windows: Any, hidden: dict[str, np.ndarray]) -> np.ndarray:
         assert len(windows) <= self.config.evaluation.batch_size
         members = []

@@ -42,10 +42,10 @@ def test_command_line_scores_a_bundle(make_store, tmp_path, capsys, field):
     config = make_store(weather, field)
     untrained(config, field, tmp_path)
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    assert main(["evaluate", "--config", "c.yaml", "--field", field]) == 0
+    assert main(["evaluate", "--config", "c.yaml", "--model", field]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in printed] == [
-        f"{field} {task}" for task in ("reconstruction", "forecast", "temporal_interpolation")
+        f"{field}, {task}" for task in ("reconstruction", "forecast", "temporal_interpolation")
     ]
     metrics = pd.read_csv(Paths(config).evaluation(field) / "metrics.csv")
     ours = metrics[metrics.model == "atmorep"].pivot_table(
@@ -86,6 +86,6 @@ def test_what_is_hidden_does_not_enter_the_forecast(make_store, tmp_path, first_
 def test_a_missing_bundle_is_named(make_store, tmp_path, capsys):
     config = make_store(weather)
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    assert main(["evaluate", "--config", "c.yaml", "--field", "2t"]) == 2
+    assert main(["evaluate", "--config", "c.yaml", "--model", "2t"]) == 2
     assert str(Paths(config).model("2t")) in capsys.readouterr().err
     assert not Paths(config).evaluation("2t").exists()

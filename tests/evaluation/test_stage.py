@@ -18,7 +18,7 @@ RING = {"grid": {"north": 75, "south": -75, "west": 0, "east": 330, "resolution"
 def run(config, rule, field="2t"):
     """Score a rule; returns the predictor, the metrics and the folder."""
     predictor = Known(config, field, rule)
-    score(config, field, predictor, FieldReader(config, field))
+    score(config, field, predictor, {})
     folder = Paths(config).evaluation(field)
     return predictor, pd.read_csv(folder / "metrics.csv"), folder
 
@@ -101,7 +101,7 @@ def test_points_are_weighted_by_area(make_store):
                 members[b] += grid.latitude[window.row : window.row + self.rows, None] / 10
             return members
 
-    score(config, "2t", Biased(config, "2t", perfect), FieldReader(config, "2t"))
+    score(config, "2t", Biased(config, "2t", perfect), {})
     metrics = pd.read_csv(Paths(config).evaluation("2t") / "metrics.csv")
     error, area = grid.latitude / 10, grid.row_area
     for task in ("forecast", "temporal_interpolation"):
@@ -255,7 +255,7 @@ def test_values_that_are_not_finite_are_refused_and_nothing_stays(make_store):
     config = make_store(weather)
     with pytest.raises(DataError, match=r"not finite.*reconstruction"):
         run(config, lambda t, h, r: np.full((4, *t.shape), np.nan))
-    folder = Paths(config).evaluation("2t")
+    folder = Paths(config).model_evaluation("2t")
     assert list(folder.parent.iterdir()) == []
 
 

@@ -64,7 +64,7 @@ def test_coupling_leaves_a_bundle_of_all_fields_that_is_scored_against_each_alon
     np.testing.assert_allclose(log["val_loss"], expected, rtol=1e-6)
     moved = [key for key, x in bundle.model.state_dict().items() if ".cross.2t.out" in key and x.any()]
     assert moved  # the coupling has been trained
-    evaluate(pretrained, "2t")
+    evaluate(pretrained, "multiformer")
     metrics = pd.read_csv(Paths(pretrained).evaluation("2t") / "metrics.csv")
     assert {"atmorep", "single", "persistence", "climatology"} <= set(metrics.model)
     assert "rmse_minus_single" in set(metrics.metric)

@@ -17,8 +17,8 @@ def test_demo_is_the_default(workflow, repository):
     assert planned["download_all"] == months
     assert planned["convert"] == fields * months
     assert planned["verify_2001"] == planned["sums_2001"] == fields
-    assert planned["pretrain"] == planned["evaluate"] == fields
-    assert planned["couple"] == planned["report"] == 1
+    assert planned["pretrain"] == fields
+    assert planned["couple"] == planned["evaluate"] == planned["report"] == 1
     for target in config.targets:
         assert planned[f"download_target_{target}"] == planned[f"convert_target_{target}"] == months
     for task in config.finetune:
@@ -51,16 +51,17 @@ def test_a_wrong_value_is_refused_before_any_job(workflow):
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "months"), [("uk-2t", 1, 1), ("north-atlantic", 3, 1), ("western-europe", 2, 96)]
+    ("name", "fields", "models", "months"),
+    [("uk-2t", 1, 1, 1), ("north-atlantic", 3, 1, 1), ("western-europe", 2, 2, 96)],
 )
-def test_examples(workflow, repository, shared, name, fields, months):
+def test_examples(workflow, repository, shared, name, fields, models, months):
     values = yaml.safe_load((repository / f"config/examples/{name}.yaml").read_text())
     assert values["experiment"] == name
     folder = values["source"]["folder"].replace("../shared/data", str(shared))
     override = ["--config", f"source={{folder: {folder}}}"]
     planned = workflow.planned("--configfile", str(repository / f"config/examples/{name}.yaml"), *override)
     assert planned["convert"] == fields * months
-    assert planned["evaluate"] == fields
+    assert planned["evaluate"] == models
 
 
 def test_a_level_the_source_lacks_is_refused(workflow, repository, shared):
@@ -118,4 +119,4 @@ def test_the_full_reproduction(workflow, repository):
     assert (planned["pretrain"], planned["couple"]) == (5, 1)
     assert planned["verify_1979"] == planned["sums_1979"] == 5
     assert planned["download_model_an"] == months
-    assert planned["evaluate"] == 5
+    assert planned["evaluate"] == 1

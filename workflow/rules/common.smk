@@ -11,7 +11,7 @@ from snakemake.settings.types import DeploymentMethod
 from atmorep import container as containers
 from atmorep.config import parse as validated  # Snakemake has a parse() of its own
 from atmorep.errors import AtmoRepError, ConfigError, DataError
-from atmorep.paths import Paths
+from atmorep.paths import MULTIFORMER, Paths
 from atmorep.sources import open_source
 from atmorep.targets.source import open_target_source
 from atmorep.targets.stage import check_one
@@ -102,6 +102,7 @@ BENCHMARKS = PATHS.results / "benchmarks"
 
 wildcard_constraints:
     field="|".join(FIELDS),
+    model="|".join(PATHS.evaluated),
     span=r"\d{4}-\d{2}(-\d{2}_\d{4}-\d{2}-\d{2})?",
     kind="global|local",
     identity="[0-9a-f]{10}",
@@ -177,18 +178,10 @@ def learning_parts(wildcards):
     return learning_parts_of(wildcards.field)
 
 
-def seen_with(field):
-    """Fields that the model which predicts a field looks at."""
-    return FIELDS if CONFIG.coupled else (field,)
-
-
-def all_parts(wildcards):
+def scored_parts(wildcards):
     """Parts that evaluation reads: test days, and training days for the climatology."""
-    return [
-        PATHS.part(field, span)
-        for field in seen_with(wildcards.field)
-        for span in SPANS
-    ]
+    seen = FIELDS if wildcards.model == MULTIFORMER else (wildcards.model,)
+    return [PATHS.part(field, span) for field in seen for span in SPANS]
 
 
 def sums_of(wildcards):
@@ -201,9 +194,15 @@ def normalisation_of(wildcards):
     return PATHS.normalisation(wildcards.field)
 
 
+def normalisations_of(wildcards):
+    """Monthly mean and standard deviation of the fields that a model predicts."""
+    return [PATHS.normalisation(field) for field in PATHS.evaluated[wildcards.model]]
+
+
 def models_of(wildcards):
-    """Bundles that predict a field: the coupled one, and the one of the field alone."""
-    return PATHS.models(wildcards.field)
+    """Bundles that are scored beside each other: a model, and those of its fields alone."""
+    fields = PATHS.evaluated[wildcards.model]
+    return sorted({model for field in fields for model in PATHS.models(field)})
 
 
 def core_of(task):

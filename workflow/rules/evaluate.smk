@@ -1,17 +1,17 @@
-"""Scores on the test days, of a field and of a downstream task, against their baselines."""
+"""Scores on the test days, of a model's fields and of a downstream task, against their baselines."""
 
 
 rule evaluate:
     input:
         models=models_of,
-        normalisation=normalisation_of,
-        parts=all_parts,
+        normalisation=normalisations_of,
+        parts=scored_parts,
     output:
-        directory(PATHS.evaluation("{field}")),
+        directory(PATHS.model_evaluation("{model}")),
     log:
-        LOGS / "evaluate" / "{field}-{identity}.log",
+        LOGS / "evaluate" / "{model}-{identity}.log",
     benchmark:
-        BENCHMARKS / "evaluate" / "{field}-{identity}.tsv"
+        BENCHMARKS / "evaluate" / "{model}-{identity}.tsv"
     conda:
         "../../environment.yml"
     threads: 8
@@ -21,10 +21,10 @@ rule evaluate:
     params:
         config=resolved_config,
     message:
-        "Evaluate {wildcards.field}"
+        "Evaluate {wildcards.model}"
     shell:
         "OMP_NUM_THREADS={threads} atmorep evaluate --config {params.config:q}"
-        " --field {wildcards.field:q} 2>&1 | tee {log:q}"
+        " --model {wildcards.model:q} 2>&1 | tee {log:q}"
 
 
 for task in CONFIG.target_tasks:

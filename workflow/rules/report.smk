@@ -3,7 +3,7 @@
 
 rule report:
     input:
-        evaluations=[PATHS.evaluation(field) for field in FIELDS],
+        evaluations=[PATHS.model_evaluation(model) for model in PATHS.evaluated],
         models=sorted({model for field in FIELDS for model in PATHS.models(field)}),
         tasks=[
             path
