@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from atmorep.bundle import Bundle
-    from atmorep.downstream.bundle import TaskBundle
+    from atmorep.inference.finetuned import FineTuned
+    from atmorep.inference.pretrained import Pretrained
 
 __version__ = "0.1.0"
 
 
-def load(folder: str | Path) -> Bundle | TaskBundle:
-    """Load a trained model from its bundle, anywhere: ``load(folder).model`` is a PyTorch module.
+def load(folder: str | Path) -> Pretrained | FineTuned:
+    """Load a trained model from its bundle, anywhere.
+
+    Its methods take xarray datasets: ``load(folder).forecast(dataset, hours=24)``. ``load(folder).model`` is
+    a PyTorch module.
 
     Raises:
         IntegrityError: if a file is missing, has been altered, or does not fit the others.
     """
     from pathlib import Path
 
-    from atmorep import bundle, manifest
-    from atmorep.downstream import bundle as task_bundle
+    from atmorep import manifest
+    from atmorep.inference.finetuned import FineTuned
+    from atmorep.inference.pretrained import Pretrained
 
-    return bundle.load(folder) if manifest.task(Path(folder)) is None else task_bundle.load(folder)
+    return (Pretrained if manifest.task(Path(folder)) is None else FineTuned).load(folder)

@@ -1,4 +1,4 @@
-"""The command line: one subcommand a stage, in the order of the workflow."""
+"""The command line: one subcommand a stage, in the order of the workflow, then those that use a model."""
 
 from __future__ import annotations
 
@@ -38,6 +38,12 @@ class Command:
     configured: bool = True
 
 
+def _use(name: str, text: str, options: tuple[str, ...], optional: tuple[str, ...] = ()) -> Command:
+    """A command that uses a trained model on a user's own files; no configuration is needed."""
+    function, arguments = f"inference.commands:{name}", ("bundle", "inputs")
+    return Command(name, text, function, ("output", *options), arguments, optional, configured=False)
+
+
 COMMANDS = (
     Command("check", "ask the sources whether they can deliver", "targets.stage:check"),
     Command("download", "fetch raw files", "sources.stage:download", ("group", "span")),
@@ -66,17 +72,27 @@ COMMANDS = (
         ("task",),
     ),
     Command("report", "collect the scores and write the report", "report.stage:report"),
-    Command(
+    _use("forecast", "forecast from a file of one's own", ("hours",), ("members", "start")),
+    _use("interpolate", "fill the times between given ones", (), ("members",)),
+    _use("fill", "fill missing values", (), ("members",)),
+    _use("correct", "predict distorted states anew", (), ("members",)),
+    _use("downscale", "predict the target of a downstream task", (), ("members",)),
+    _use("precipitation", "correct precipitation by a downstream task", (), ("members",)),
+    _use(
+        "counterfactual",
+        "forecast as if states were of another time or place",
+        ("hours",),
+        ("members", "start", "year", "day", "hour", "latitude", "longitude"),
+    ),
+    _use(
         "attention",
         "what the tokens at a time and place attend to",
-        "inference.stage:attention",
-        ("field", "time", "latitude", "longitude", "output"),
+        ("field", "time", "latitude", "longitude"),
     ),
-    Command(
+    _use(
         "embed",
         "the tokens around a time and place after each block",
-        "inference.stage:embed",
-        ("field", "time", "latitude", "longitude", "output"),
+        ("field", "time", "latitude", "longitude"),
     ),
     Command("size", "parameters, operations and memory of the models", "sizes:show"),
     Command(
@@ -110,10 +126,26 @@ _OPTIONS = {
     "longitude": "degrees east",
     "output": "NetCDF file (.nc) or Zarr store (.zarr) to be written",
     "directory": "folder with model_id<ID>.json and AtmoRep_id<ID>.mod",
-    "bundle": "folder to be written; it must not exist",
+    "bundle": "folder of a trained model; where it is to be written, it must not exist",
+    "inputs": "GRIB files, NetCDF files or Zarr stores with the model's fields",
+    "hours": "how far ahead",
+    "members": "members of the ensemble; default all",
+    "start": "initial time, ISO 8601, UTC; default the last of the input",
+    "year": "year of the initial time",
+    "day": "day of the year, from 1",
+    "hour": "hour of the day, UTC",
     "normalisation": "folder of the files that 'atmorep statistics' writes",
     "group": "what the source fetches together; 'atmorep check' lists the groups",
 }
+
+
+_TYPES: dict[str, type] = {
+    **dict.fromkeys(("hours", "members", "year", "day", "hour"), int),
+    **dict.fromkeys(("latitude", "longitude"), float),
+}
+
+_SEVERAL = ("span", "inputs")
+"""What may be given several times."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -124,16 +156,20 @@ def parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         stage = stages.add_parser(command.name, help=command.help, description=command.help)
         for argument in command.arguments:
-            stage.add_argument(argument, help=_OPTIONS[argument])
+            stage.add_argument(argument, **_described(argument))
         if command.configured:
             text = "YAML file of the experiment; of several, later ones replace single keys"
             stage.add_argument("--config", required=True, nargs="+", help=text)
         for option in command.options:
-            several = "+" if option == "span" else None
-            stage.add_argument(f"--{option}", required=True, nargs=several, help=_OPTIONS[option])
+            stage.add_argument(f"--{option}", required=True, **_described(option))
         for option in command.optional:
-            stage.add_argument(f"--{option}", help=_OPTIONS[option])
+            stage.add_argument(f"--{option}", **_described(option))
     return root
+
+
+def _described(option: str) -> dict[str, Any]:
+    several = "+" if option in _SEVERAL else None
+    return {"help": _OPTIONS[option], "type": _TYPES.get(option, str), "nargs": several}
 
 
 def _call(function: str) -> Callable[..., Any]:

@@ -58,6 +58,11 @@ def files(folder: Path) -> tuple[str, ...]:
     return tuple(_read(folder)["sha256"])
 
 
+def identity(folder: Path) -> str:
+    """Return the SHA-256 of the manifest of the bundle ``folder``, which names the checksums of all else."""
+    return sha256(folder / MANIFEST)
+
+
 def verify(folder: Path) -> None:
     """Compare the files of the bundle ``folder`` with its manifest.
 

@@ -114,18 +114,27 @@ def neighbourhoods(config: Config, trained: Bundle, folder: Path) -> dict[str, N
     Raises:
         IntegrityError: if the bundle has no normalisation of a field.
     """
-    missing = [name for name in trained.fields if name not in trained.normalisation]
-    if missing:
-        raise IntegrityError(
-            f"{folder}: has no normalisation of {', '.join(missing)}; import it again with "
-            "--normalisation, the folder of the files that 'atmorep statistics' writes"
-        )
+    verify_normalised(trained, folder)
     return {
         name: NeighbourhoodReader(
             trained.config, name, FieldReader(config, name), trained.normalisation[name]
         )
         for name in trained.fields
     }
+
+
+def verify_normalised(trained: Bundle, folder: Path) -> None:
+    """Refuse a bundle without the normalisation of a field.
+
+    Raises:
+        IntegrityError: naming the bundle ``folder``.
+    """
+    missing = [name for name in trained.fields if name not in trained.normalisation]
+    if missing:
+        raise IntegrityError(
+            f"{folder}: has no normalisation of {', '.join(missing)}; import it again with "
+            "--normalisation, the folder of the files that 'atmorep statistics' writes"
+        )
 
 
 def given(

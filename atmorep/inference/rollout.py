@@ -33,7 +33,7 @@ class Rollout:
     Attributes:
         fields: what is predicted, ERA5 short names.
         steps: time steps predicted at a time, whole tokens of all fields.
-        tails: members.
+        tails: members, those of the first tails.
         extent: time steps, rows and columns of a window.
     """
 
@@ -90,13 +90,21 @@ class Rollout:
         }
         for number in range(count):
             moved = [replace(window, start=window.start + number * self.steps) for window in windows]
-            predicted = self._step(moved, seen)
+            predicted = self.step(moved, seen)
             yield {name: values.swapaxes(2, 3) for name, values in predicted.items()}
             if number + 1 < count:
-                seen = {name: _moved_on(values, predicted[name]) for name, values in seen.items()}
+                seen = {name: moved_on(values, predicted[name]) for name, values in seen.items()}
 
-    def _step(self, windows: Sequence[Window], seen: States) -> States:
-        """Predict (B, M, L, steps, H, W) from what is seen (B, 1 | M, L, before, H, W)."""
+    def step(self, windows: Sequence[Window], seen: States) -> States:
+        """Predict the last steps of windows once.
+
+        Args:
+            windows: neighbourhoods, B of them.
+            seen: the steps before of each field (B, 1, L, before, H, W), or of each member (B, M, …).
+
+        Returns:
+            Members (B, M, L, steps, H, W) of each predicted field.
+        """
         each = next(iter(seen.values())).shape[1]
         entries = {name: values.reshape(-1, *values.shape[2:]) for name, values in seen.items()}
         everyone = np.arange(len(windows) * each)
@@ -123,14 +131,19 @@ class Rollout:
         found = {}
         for name, tokens in self.model(inputs, self.fields).items():
             reader = self.neighbourhoods[name]
-            members = tokens[:, :, -(self.steps // reader.token_size[0]) :].movedim(-2, 1)
+            members = tokens[:, :, -(self.steps // reader.token_size[0]) :].movedim(-2, 1)[:, : self.tails]
             chosen = members if own is None else members[range(len(own)), own.tolist()][:, None]
             found[name] = physical(reader, windows, chosen)
         return found
 
 
-def _moved_on(seen: NDArray[np.float32], predicted: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What each member sees next: as many steps as before, of which the last are its own."""
+def moved_on(seen: NDArray[np.float32], predicted: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what each member sees next: as many steps as before, of which the last are its own.
+
+    Args:
+        seen: (B, 1 | M, L, before, H, W).
+        predicted: (B, M, L, steps, H, W).
+    """
     members, before = predicted.shape[1], seen.shape[3]
     shared = np.broadcast_to(seen, (len(seen), members, *seen.shape[2:]))
     return np.concatenate([shared, predicted], axis=3)[:, :, :, -before:]

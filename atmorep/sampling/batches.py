@@ -16,13 +16,13 @@ from atmorep.distortion import distort
 from atmorep.masking import FieldMasks, Masks
 from atmorep.model.inputs import Inputs
 from atmorep.sampling.info import token_information
+from atmorep.sampling.states import StateReader
 from atmorep.sampling.tokens import tokenise
 from atmorep.sampling.windows import Window, WindowSampler, sample_generator
 from atmorep.transforms import forward
 
 if TYPE_CHECKING:
     from atmorep.store.normalisation import Normalisation
-    from atmorep.store.reader import FieldReader
 
 
 @dataclass
@@ -135,7 +135,7 @@ class Centres(NamedTuple):
 class NeighbourhoodReader:
     """Reads neighbourhoods of one field as normalised tokens with their information."""
 
-    def __init__(self, config: Config, field: str, reader: FieldReader, normalisation: Normalisation) -> None:
+    def __init__(self, config: Config, field: str, reader: StateReader, normalisation: Normalisation) -> None:
         self.field, self.reader, self.normalisation = field, reader, normalisation
         self.extent = config.network.neighbourhood
         self.token_size = config.token_size(field).shape

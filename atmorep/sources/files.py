@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from atmorep.config import Config, FilesSource
-from atmorep.errors import DataError, SourceError
+from atmorep.errors import SourceError
 from atmorep.fields import field as known_field
 from atmorep.grids import Grid
 from atmorep.sources import Group, Target, grib, raw_suffix
@@ -128,7 +128,7 @@ class Files:
         )
         if known_field(field).accumulated:
             for message in chosen:
-                _verify_window(message)
+                grib.verify_hourly(message)
         return chosen
 
 
@@ -140,12 +140,3 @@ def _held(messages: Iterable[grib.Message]) -> str:
     held = sorted({(m.field, m.level_type, m.level) for m in messages})
     shown = ", ".join(f"{f} {kind} {level}" for f, kind, level in held[:12])
     return f"the files hold {shown}{' ...' if len(held) > 12 else ''}"
-
-
-def _verify_window(message: grib.Message) -> None:
-    """Refuse sums over anything but the hour that ends at the valid time, as ERA5 has them."""
-    hours = grib.accumulation_hours(message)
-    if hours != 1:
-        raise DataError(
-            f"{message}: is accumulated over {hours} hours, not over one; use ERA5's hourly accumulations"
-        )

@@ -20,6 +20,14 @@ from atmorep.grids import Grid
 
 _BY_PARAM = {p: f.name for f in FIELDS.values() for p in (f.param_id, *f.alias_param_ids)}
 _LEVEL_TYPES = {"hybrid": "model", "isobaricInhPa": "pressure"}
+_CORNERS = (
+    "latitudeOfFirstGridPointInDegrees",
+    "latitudeOfLastGridPointInDegrees",
+    "longitudeOfFirstGridPointInDegrees",
+    "longitudeOfLastGridPointInDegrees",
+)
+_MISSING = -1e100
+"""What ecCodes is told to give where a value is missing."""
 
 
 @dataclass(frozen=True)
@@ -184,16 +192,49 @@ def decode(message: Message, grid: Grid) -> NDArray[np.float64]:
     Raises:
         DataError: if it is on another grid than ``grid``, corrupted, or holds missing values.
     """
+    values = values_of(message, grid)
+    if not np.isfinite(values).all():
+        raise DataError(f"{message}: holds missing or non-finite values; fetch the file again")
+    return values
+
+
+def values_of(message: Message, grid: Grid) -> NDArray[np.float64]:
+    """Return what :func:`decode` does, NaN where values are missing.
+
+    Raises:
+        DataError: if it is on another grid than ``grid`` or corrupted.
+    """
     with handle(read(message), str(message)) as opened:
         try:
             order = _order(opened, message, grid)
+            eccodes.codes_set(opened, "missingValue", _MISSING)
             values = eccodes.codes_get_values(opened)
-            missing = eccodes.codes_get(opened, "numberOfMissing", ktype=int)
         except eccodes.CodesInternalError as error:
             raise DataError(f"{message}: cannot be decoded ({error}); fetch the file again") from None
-    if missing or not np.isfinite(values).all():
-        raise DataError(f"{message}: holds missing or non-finite values; fetch the file again")
+    values[values == _MISSING] = np.nan
     return _oriented(values.reshape(grid.shape), order)
+
+
+def grid_of(message: Message) -> Grid:
+    """Return the grid that a message lies on.
+
+    Raises:
+        DataError: if it is none of equal steps in latitude and longitude, or the message is corrupted.
+    """
+    with handle(read(message), str(message)) as opened:
+        try:
+            _verify_regular(opened, message)
+            shape = _shape(opened)
+            first, last, west, east = (eccodes.codes_get(opened, key, ktype=float) for key in _CORNERS)
+        except eccodes.CodesInternalError as error:
+            raise DataError(f"{message}: cannot be decoded ({error}); fetch the file again") from None
+    steps = abs(first - last) / max(shape[0] - 1, 1), (east - west) % 360 / max(shape[1] - 1, 1)
+    if abs(steps[0] - steps[1]) > 1e-3:
+        raise DataError(
+            f"{message}: its steps of {steps[0]:g} degrees in latitude and {steps[1]:g} in longitude are not "
+            "equal; interpolate it to equal ones first"
+        )
+    return Grid(max(first, last), west, round(steps[0], 6), shape)
 
 
 def _oriented(values: NDArray[Any], order: tuple[bool, int]) -> NDArray[Any]:
@@ -254,23 +295,38 @@ def accumulation_hours(message: Message) -> int:
     return int(end - start)
 
 
-def _order(handle: int, message: Message, grid: Grid) -> tuple[bool, int]:
-    """Return whether rows run south to north, and the column at which ``grid`` starts."""
+def verify_hourly(message: Message) -> None:
+    """Refuse sums over anything but the hour that ends at the valid time, as ERA5 has them.
+
+    Raises:
+        DataError: if they are, or the header says no steps.
+    """
+    hours = accumulation_hours(message)
+    if hours != 1:
+        raise DataError(
+            f"{message}: is accumulated over {hours} hours, not over one; use ERA5's hourly accumulations"
+        )
+
+
+def _verify_regular(handle: int, message: Message) -> None:
     kind = eccodes.codes_get(handle, "gridType", ktype=str)
     if kind != "regular_ll":
         raise DataError(
             f"{message}: is on a {kind} grid; interpolate it to regular latitude-longitude first "
             "(CDS key 'grid')"
         )
-    shape = tuple(eccodes.codes_get(handle, k, ktype=int) for k in ("Nj", "Ni"))
-    first, last, west = (
-        eccodes.codes_get(handle, k, ktype=float)
-        for k in (
-            "latitudeOfFirstGridPointInDegrees",
-            "latitudeOfLastGridPointInDegrees",
-            "longitudeOfFirstGridPointInDegrees",
-        )
-    )
+
+
+def _shape(handle: int) -> tuple[int, int]:
+    rows, columns = (int(eccodes.codes_get(handle, key, ktype=int)) for key in ("Nj", "Ni"))
+    return rows, columns
+
+
+def _order(handle: int, message: Message, grid: Grid) -> tuple[bool, int]:
+    """Return whether rows run south to north, and the column at which ``grid`` starts."""
+    _verify_regular(handle, message)
+    shape = _shape(handle)
+    first, last, west = (eccodes.codes_get(handle, key, ktype=float) for key in _CORNERS[:3])
     shift = ((grid.west - west) % 360) / grid.resolution
     roll = round(shift) % round(360 / grid.resolution)
     fits = (

@@ -30,24 +30,35 @@ _TOLERANCE = 2e-3
 """Degrees by which a coordinate may be off: old files have three decimals."""
 
 
-class GriddedFile:
-    """One field in one NetCDF file or Zarr store."""
+def open_gridded(path: Path) -> xr.Dataset:
+    """Open a NetCDF file or a Zarr store (a name in .zarr), nothing of its fields being read yet.
 
-    def __init__(self, path: Path, field: Field, level_type: str) -> None:
-        """Open ``path`` and find ``field`` on levels of ``level_type`` in it.
+    Raises:
+        DataError: if it cannot be opened.
+    """
+    try:
+        engine = "zarr" if path.suffix == ".zarr" else "netcdf4"
+        return xr.open_dataset(path, engine=engine, cache=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); fetch the file again") from None
+
+
+class GriddedField:
+    """One field in one dataset: that of a NetCDF file, a Zarr store, or what else xarray holds."""
+
+    def __init__(self, dataset: xr.Dataset, field: Field, level_type: str, origin: str) -> None:
+        """Find ``field`` on levels of ``level_type`` in ``dataset``, which comes from ``origin``.
 
         Raises:
-            DataError: if it cannot be opened, lacks the field, or has units that cannot be converted.
+            SourceError: if it lacks the field.
+            DataError: if it has units that cannot be converted.
         """
-        self.path, self.field, self.level_type = path, field, level_type
-        self.where = f"{path}, field {field.name}"
-        try:
-            engine = "zarr" if path.suffix == ".zarr" else "netcdf4"
-            self._file = xr.open_dataset(path, engine=engine, cache=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); fetch the file again") from None
+        self.field, self.level_type = field, level_type
+        self.where = f"{origin}, field {field.name}"
+        self._file = dataset
         variable = self._file[self._variable_name()]
-        self._scale = conversion(variable.attrs.get("units"), field.units, self.where)
+        self.units = str(variable.attrs.get("units", ""))
+        self._scale = conversion(self.units, field.units, self.where)
         self.packing = abs(float(variable.encoding.get("scale_factor") or 0)) * self._scale[0]
         self._time = self._name(variable, _TIME, "time")
         self._variable = self._one_version(variable)
@@ -58,7 +69,7 @@ class GriddedFile:
 
     def _variable_name(self) -> str:
         names = (*self.field.all_names, f"var{self.field.param_id}")
-        found = [name for name in names if name in self._file.data_vars]
+        found = [name for name in names if name in self._file.data_vars] or self._by_standard_name()
         if not found:
             held = ", ".join(str(name) for name in self._file.data_vars)
             raise SourceError(f"{self.where}: no variable {' or '.join(names)}; the file holds {held}")
@@ -69,6 +80,26 @@ class GriddedFile:
                 "correct source.pattern or the file"
             )
         return found[0]
+
+    def _by_standard_name(self) -> list[str]:
+        """Variables of the field's CF standard name that have levels where the field does.
+
+        Raises:
+            DataError: if there are several.
+        """
+        vertical = {name for names in _LEVEL.values() for name in names}
+        found = [
+            str(name)
+            for name, variable in self._file.data_vars.items()
+            if self.field.standard_name in (variable.attrs.get("standard_name"), name)
+            and self.field.surface == vertical.isdisjoint(map(str, variable.coords))
+        ]
+        if len(found) > 1:
+            raise DataError(
+                f"{self.where}: {' and '.join(found)} are {self.field.standard_name}; name one of them "
+                f"{self.field.name}"
+            )
+        return found
 
     def _name(self, variable: Any, names: tuple[str, ...], what: str) -> str:
         for name in names:
@@ -97,7 +128,9 @@ class GriddedFile:
         Raises:
             DataError: if one is not a full hour.
         """
-        stamps = self._file[self._time].to_numpy()
+        valid = self._file.coords.get("valid_time")  # cfgrib's time is when a forecast started
+        own = valid is not None and valid.dims == (self._time,)
+        stamps = self._file["valid_time" if own else self._time].to_numpy()
         if not np.issubdtype(stamps.dtype, np.datetime64):
             raise DataError(f"{self.where}: its times are no dates of the Gregorian calendar; correct them")
         hours: Hours = stamps.astype("datetime64[h]")
@@ -136,38 +169,69 @@ class GriddedFile:
             SourceError: if the file lacks the level.
             DataError: if it has a further dimension.
         """
-        chosen = self._variable if self.field.surface else self._select(level, named_by_path)
+        return self._ordered(self._variable if self.field.surface else self._select(level, named_by_path))
+
+    def at_levels(self, indices: Sequence[int]) -> Any:
+        """Return the variable at the levels with the ``indices`` of :attr:`levels`.
+
+        Returns:
+            Dimensions time, level (where the variable has it), latitude and longitude.
+
+        Raises:
+            DataError: if it has a further dimension.
+        """
+        name = None if self.field.surface else self._level_name()
+        if name is None or not self._variable[name].ndim:
+            return self._ordered(self._variable)
+        return self._ordered(self._variable.isel({name: list(indices)}), name)
+
+    def _ordered(self, chosen: Any, *vertical: str) -> Any:
         space = [self._name(chosen, n, w) for n, w in ((_LATITUDE, "latitude"), (_LONGITUDE, "longitude"))]
-        extra = [d for d in chosen.dims if d not in (self._time, *space)]
+        extra = [d for d in chosen.dims if d not in (self._time, *vertical, *space)]
         long = [f"{d} ({chosen.sizes[d]})" for d in extra if chosen.sizes[d] > 1]
         if long:
             raise DataError(
                 f"{self.where}: has the dimension {', '.join(long)} besides time and space; select one"
             )
-        return chosen.squeeze(extra, drop=True).transpose(self._time, *space)
+        return chosen.squeeze(extra, drop=True).transpose(self._time, *vertical, *space)
 
     def _select(self, level: int, named_by_path: bool) -> Any:
-        for name in _LEVEL[self.level_type]:
-            if name not in self._variable.coords or not self._is_level(name):
-                continue
-            coordinate = self._variable[name]
-            units = str(coordinate.attrs.get("units", "hPa"))
-            factor = _PRESSURE_UNITS.get(units, 1.0) if self.level_type == "pressure" else 1.0
-            values = np.atleast_1d(coordinate.to_numpy().astype(np.float64)) * factor
-            index = np.flatnonzero(np.abs(values - level) < 1e-3)
-            if index.size != 1:
-                held = ", ".join(f"{v:g}" for v in values)
-                raise SourceError(
-                    f"{self.where}: lacks {self.level_type} level {level}; it holds {held}: correct "
-                    "data.levels.values"
-                )
-            return self._variable.isel({name: int(index[0])}) if coordinate.ndim else self._variable
-        if named_by_path:
+        name = self._level_name()
+        if name is None and named_by_path:
             return self._variable
-        raise SourceError(
-            f"{self.where}: has no coordinate of {self.level_type} levels "
-            f"({' or '.join(_LEVEL[self.level_type])}); correct data.levels.type or the file"
-        )
+        values = self.levels
+        index = np.flatnonzero(np.abs(values - level) < 1e-3)
+        if index.size != 1:
+            held = ", ".join(f"{v:g}" for v in values)
+            raise SourceError(
+                f"{self.where}: lacks {self.level_type} level {level}; it holds {held}: correct "
+                "data.levels.values"
+            )
+        return self._variable.isel({name: int(index[0])}) if self._variable[name].ndim else self._variable
+
+    @cached_property
+    def levels(self) -> NDArray[np.float64]:
+        """Levels (n,), numbers or hPa, in the order of the variable; [0] at the surface.
+
+        Raises:
+            SourceError: if it has no coordinate of them.
+        """
+        if self.field.surface:
+            return np.zeros(1)
+        name = self._level_name()
+        if name is None:
+            raise SourceError(
+                f"{self.where}: has no coordinate of {self.level_type} levels "
+                f"({' or '.join(_LEVEL[self.level_type])}); correct data.levels.type or the file"
+            )
+        coordinate = self._variable[name]
+        units = str(coordinate.attrs.get("units", "hPa"))
+        factor = _PRESSURE_UNITS.get(units, 1.0) if self.level_type == "pressure" else 1.0
+        return np.atleast_1d(coordinate.to_numpy().astype(np.float64)) * factor
+
+    def _level_name(self) -> str | None:
+        names = _LEVEL[self.level_type]
+        return next((n for n in names if n in self._variable.coords and self._is_level(n)), None)
 
     def _is_level(self, name: str) -> bool:
         """Tell pressure from model levels where both may be called ``level``."""
@@ -196,12 +260,15 @@ class GriddedFile:
     def read(
         self, variable: Any, indices: Sequence[int], order: tuple[NDArray[np.int64], NDArray[np.int64]]
     ) -> NDArray[np.float32]:
-        """Return values (times, rows, columns) of ``variable`` in the field's unit; NaN where there are none.
+        """Return values of ``variable`` in the field's unit; NaN where there are none.
 
         Args:
-            variable: from :meth:`at_level`.
+            variable: from :meth:`at_level` or :meth:`at_levels`.
             indices: of the times wanted.
-            order: from :meth:`order`.
+            order: rows and columns, as from :meth:`order`.
+
+        Returns:
+            (times, rows, columns), or (times, levels, rows, columns).
 
         Raises:
             DataError: if they cannot be decoded.
@@ -215,5 +282,7 @@ class GriddedFile:
             ) from None
         factor, offset = self._scale
         rows, columns = order
-        converted: NDArray[np.float32] = (values[:, rows][..., columns] * factor + offset).astype(np.float32)
+        converted: NDArray[np.float32] = (values[..., rows, :][..., columns] * factor + offset).astype(
+            np.float32
+        )
         return converted

@@ -18,7 +18,7 @@ from atmorep.errors import DataError
 from atmorep.fields import field as known_field
 from atmorep.grids import Grid
 from atmorep.sources.check import level_type
-from atmorep.sources.gridded import GriddedFile
+from atmorep.sources.gridded import GriddedField, open_gridded
 from atmorep.sources.raw import verify_hours
 from atmorep.timeaxis import Span
 
@@ -54,7 +54,10 @@ class Selection(AbstractContextManager["Selection", None]):
         self._hours, self._record_missing = span.hours(config.data.time_step), config.source.record_missing
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         self._where = f"{paths[0]}{more} ({field}, level {level}, {span})"
-        self._files = [GriddedFile(path, self._field, level_type(config, field)) for path in paths]
+        self._files = [
+            GriddedField(open_gridded(path), self._field, level_type(config, field), str(path))
+            for path in paths
+        ]
         self._variables = [f.at_level(level, named_by_path=level_named_by_path) for f in self._files]
         self._orders = [f.order(v, self._grid) for f, v in zip(self._files, self._variables, strict=True)]
         self._places = self._find()
@@ -146,7 +149,7 @@ class Selection(AbstractContextManager["Selection", None]):
             for start in range(0, len(places), size):
                 yield places[start : start + size]
 
-    def _not_finite(self, file: GriddedFile, time: np.datetime64, finite: NDArray[np.bool_]) -> str:
+    def _not_finite(self, file: GriddedField, time: np.datetime64, finite: NDArray[np.bool_]) -> str:
         remedy = "" if finite.any() else ", or set source.record_missing: true"
         return (
             f"{file.where}, level {self._level}, {time}:00: {finite.size - finite.sum()} of {finite.size} "

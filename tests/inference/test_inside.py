@@ -6,13 +6,12 @@ import torch
 import xarray as xr
 from safetensors.torch import save_file
 
+import atmorep
 from atmorep import bundle
-from atmorep.cli import main
 from atmorep.errors import ConfigError, DataError
 from atmorep.inference import inside
 from atmorep.inference.labels import of_sample
 from atmorep.inference.predictor import Predictor
-from atmorep.inference.stage import attention, embed
 from atmorep.model.attention import Attend
 from atmorep.paths import Paths
 from atmorep.sampling.windows import Window
@@ -170,65 +169,57 @@ def test_tokens_are_shown_as_embedded_and_after_every_block(coupled):
     assert np.array_equal(absent, out)
 
 
-class TestCommands:
-    """From a bundle and the store to a file."""
+class TestLooking:
+    """From a bundle and the store, as a user's input, to a dataset."""
 
-    PLACE = ("2001-02-10T06", "-21", "352")
+    PLACE = ("2001-02-10T06", -21.0, 352.0)
 
-    @pytest.mark.parametrize("suffix", ["nc", "zarr"])
-    def test_attention_at_a_place_is_written_with_all_field_pairs(self, configure, suffix, tmp_path):
-        config = configure(fields=COUPLED)
-        predictor(config)
-        attention(config, "t", *self.PLACE, str(tmp_path / f"seen.{suffix}"))
-        with xr.open_datatree(tmp_path / f"seen.{suffix}", **self._engine(suffix)) as tree:
-            assert set(tree.children) == SITES
-            assert tree.attrs["Conventions"] == "CF-1.11"
-            own = tree["encoder_self"].to_dataset()
-            assert own.level.attrs["long_name"].startswith("ECMWF hybrid level")
-            assert tree["encoder_cross_2t"]["level"].attrs["long_name"] == "single level"
-            assert own.query_level.values.tolist() == [105, 137]
-            assert (own.query_time == np.datetime64("2001-02-10T03")).all()  # a token of 00 and 06 UTC
-            assert (own.query_latitude == -30).all()
-            assert (own.query_longitude == 350).all()
-            sums = own.attention.sum(["level", "time", "latitude", "longitude"])
-            np.testing.assert_allclose(sums, 1, rtol=1e-5)
+    def test_attention_at_a_place_has_all_field_pairs(self, configure):
+        model, store = opened(configure)
+        tree = model.attention(store, "t", *self.PLACE)
+        assert set(tree.children) == SITES
+        assert tree.attrs["Conventions"] == "CF-1.11"
+        own = tree["encoder_self"].to_dataset()
+        assert own.level.attrs["long_name"].startswith("ECMWF hybrid level")
+        assert tree["encoder_cross_2t"]["level"].attrs["long_name"] == "single level"
+        assert own.query_level.values.tolist() == [105, 137]
+        assert (own.query_time == np.datetime64("2001-02-10T03")).all()  # a token of 00 and 06 UTC
+        assert (own.query_latitude == -30).all()
+        assert (own.query_longitude == 350).all()
+        sums = own.attention.sum(["level", "time", "latitude", "longitude"])
+        np.testing.assert_allclose(sums, 1, rtol=1e-5)
 
-    def test_tokens_are_written_by_the_command_line(self, configure, tmp_path):
-        config = configure(fields=COUPLED)
-        predictor(config)
-        Paths(config).describe()
-        place = [f"--{k}={v}" for k, v in zip(("time", "latitude", "longitude"), self.PLACE, strict=True)]
-        arguments = ["--config", str(Paths(config).resolved_config), "--field", "t", *place]
-        assert main(["embed", *arguments, "--output", "tokens.nc"]) == 0
-        with xr.open_dataset("tokens.nc") as tokens:
-            assert tokens.embedding.dims == ("block", "level", "time", "latitude", "longitude", "feature")
-            assert np.isfinite(tokens.embedding).all()
-            assert tokens.latitude.attrs["standard_name"] == "latitude"
+    def test_tokens_around_a_place_are_shown(self, configure):
+        model, store = opened(configure)
+        tokens = model.embed(store, "t", *self.PLACE).to_dataset()
+        assert tokens.embedding.dims == ("block", "level", "time", "latitude", "longitude", "feature")
+        assert np.isfinite(tokens.embedding).all()
+        assert tokens.latitude.attrs["standard_name"] == "latitude"
 
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"time": "2001-02-10T05"}, "is none of the store's"),
-            ({"time": "now and then"}, "is none of the store's"),
-            ({"latitude": "96"}, "is outside of the grid, -90 to 90 N and 0 to 350 E"),
-            ({"longitude": "east"}, "give degrees"),
-            ({"output": "seen.txt"}, r"must end in one of \.nc, \.zarr"),
+            ({"time": "2001-02-10T05"}, "is none of the input's"),
+            ({"time": "now and then"}, "is none of the input's"),
+            ({"latitude": 96.0}, "is outside of the grid, -90 to 90 N and 0 to 350 E"),
+            ({"field": "tp"}, "field tp: the model predicts t, 2t"),
         ],
     )
-    def test_options_that_make_no_sense_are_refused(self, configure, change, message):
-        config = configure(fields=COUPLED)
-        predictor(config)
-        options = dict(zip(("time", "latitude", "longitude"), self.PLACE, strict=True))
+    def test_places_that_are_not_there_are_refused(self, configure, change, message):
+        model, store = opened(configure)
+        options = dict(zip(("field", "time", "latitude", "longitude"), ("t", *self.PLACE), strict=True))
         with pytest.raises(ConfigError, match=message):
-            embed(config, "t", **{**options, "output": "seen.nc", **change})
+            model.embed(store, **{**options, **change})
 
-    def test_a_time_that_the_store_lacks_is_refused(self, configure, tmp_path):
-        config = configure(fields=COUPLED)
-        predictor(config)
-        with pytest.raises(DataError, match="the store lacks an hour of the 6 steps around 2001-02-05T12"):
-            attention(config, "t", "2001-02-05T12", "0", "0", str(tmp_path / "seen.nc"))
-        assert not (tmp_path / "seen.nc").exists()
+    def test_a_time_that_the_input_lacks_is_refused(self, configure):
+        model, store = opened(configure)
+        without = store.sel(time=store.time != np.datetime64("2001-02-05T12"))
+        with pytest.raises(DataError, match="the input lacks an hour of the 6 steps around 2001-02-05T12"):
+            model.attention(without, "t", "2001-02-05T12", 0.0, 0.0)
 
-    @staticmethod
-    def _engine(suffix):
-        return {"engine": "zarr", "consolidated": False} if suffix == "zarr" else {}
+
+def opened(configure):
+    """A bundle of a coupled model, and the store it was made from."""
+    config = configure(fields=COUPLED)
+    predictor(config)
+    return atmorep.load(Paths(config).scored("t")), xr.open_zarr(Paths(config).store)

@@ -1,0 +1,76 @@
+"""Overlapping neighbourhoods: they cover, their weights add up to one, and what they predict has no seam."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atmorep.grids import Grid
+from atmorep.inference.blend import Blend, Cover, Line
+
+
+@st.composite
+def lines(draw):
+    extent = draw(st.integers(1, 30))
+    return Line(draw(st.integers(extent, 150)), extent, draw(st.booleans()))
+
+
+@given(lines())
+def test_neighbourhoods_cover_every_point_and_lie_in_the_domain(line):
+    count = np.zeros(line.size, int)
+    for start in line.starts:
+        assert 0 <= start < line.size
+        assert line.periodic or start + line.extent <= line.size
+        count[line.points(start)] += 1
+    assert count.min() >= 1
+
+
+@given(lines())
+def test_weights_at_every_point_add_up_to_one(line):
+    total = np.zeros(line.size)
+    for start, weights in zip(line.starts, line.weights, strict=True):
+        assert (weights > 0).all()
+        total[line.points(start)] += weights
+    np.testing.assert_allclose(total, 1)
+
+
+@given(lines())
+def test_neighbours_overlap_by_half_or_more(line):
+    ends = [*line.starts, *([line.starts[0] + line.size] if line.periodic else [])]
+    assert max(np.diff(ends), default=0) <= max(1, line.extent // 2)
+
+
+def partition(grid, rows, columns):
+    """Which neighbourhood each point would come from without overlap."""
+    down, across = np.arange(grid.shape[0]) // rows, np.arange(grid.shape[1]) // columns
+    return down[:, None] * 1000 + across
+
+
+def blended(grid, cover, predict):
+    blend = Blend(cover, ())
+    for number, tile in enumerate(cover.tiles):
+        blend.add(tile, predict(number, tile))
+    return blend.values
+
+
+def test_what_all_neighbourhoods_agree_on_is_kept():
+    grid = Grid(90, 0, 3, (61, 120))
+    cover = Cover.of(grid, 15, 20)
+    values = np.random.default_rng(0).normal(size=grid.shape).astype(np.float32)
+    kept = blended(grid, cover, lambda _, tile: cover.cut(values, tile))
+    np.testing.assert_allclose(kept, values, atol=1e-6)
+
+
+def test_the_seam_of_neighbourhoods_that_disagree_is_small_round_the_globe():
+    """Each is off by a constant of its own, of variance one: without overlap it shows as steps at borders."""
+    grid, random = Grid(90, 0, 3, (61, 120)), np.random.default_rng(1)
+    cover = Cover.of(grid, 15, 20)
+    offsets = random.normal(size=len(cover.tiles)).astype(np.float32)
+    smooth = blended(grid, cover, lambda number, _: np.full((15, 20), offsets[number], np.float32))
+    rough = random.normal(size=5000)[partition(grid, 15, 20)]
+    seams = {
+        name: np.abs(np.diff(x, axis=1, append=x[:, :1])).max() for name, x in (("a", smooth), ("b", rough))
+    }
+    assert seams["b"] > 2
+    assert seams["a"] < 0.25 * seams["b"]
+    border = np.abs(np.diff(smooth, axis=1, append=smooth[:, :1])).mean(0)
+    assert border[-1] < 2 * border.mean()  # where longitudes begin again, as anywhere
