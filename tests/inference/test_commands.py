@@ -169,9 +169,8 @@ class TestTasks:
             assert found[field].shape == (12, 2, 8, 10)
             np.testing.assert_array_equal(found.time, times.astype("datetime64[ns]"))
             np.testing.assert_allclose(found[field], expected, rtol=1e-3, atol=1e-6)
-            assert (
-                found[field].attrs["cell_methods"].startswith("time: sum" if field == "tp" else "time: point")
-            )
+            method = "time: sum (interval: 6 hour)" if field == "tp" else "time: point"
+            assert found[field].attrs["cell_methods"] == method
             assert float(found.latitude[0]) == REGION["north"] - 1 + 2.5
 
     def test_an_input_that_does_not_hold_the_neighbourhoods_is_refused(self, task, capsys):
