@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from atmorep.config import Config
 from atmorep.downstream import bundle
 from atmorep.downstream.batches import PatchReader, Scale
+from atmorep.downstream.bundle import TaskBundle
 from atmorep.downstream.head import Cells
 from atmorep.downstream.model import TaskModel
 from atmorep.downstream.patches import Patch
 from atmorep.grids import Grid
 from atmorep.sampling.batches import NeighbourhoodReader
+from atmorep.sampling.states import StateReader
 from atmorep.store.reader import FieldReader
 
 if TYPE_CHECKING:
@@ -52,8 +54,13 @@ class DownstreamPredictor:
             IntegrityError: if the bundle is incomplete or damaged, or not of a task.
         """
         trained = bundle.load(folder)
+        return cls.of(trained, {name: FieldReader(config, name) for name in trained.fields})
+
+    @classmethod
+    def of(cls, trained: TaskBundle, states: Mapping[str, StateReader]) -> DownstreamPredictor:
+        """Take a trained task and what its fields are read from, on the grid of its training."""
         readers = {
-            name: NeighbourhoodReader(trained.config, name, FieldReader(config, name), normalisation)
+            name: NeighbourhoodReader(trained.config, name, states[name], normalisation)
             for name, normalisation in trained.normalisation.items()
         }
         known = trained.scale, trained.statics, trained.local

@@ -20,7 +20,6 @@ from atmorep.inference import described
 from atmorep.inference.dataset import Given, given
 from atmorep.inference.progress import Progress
 from atmorep.inference.request import Datasets, chosen_members, origin, several
-from atmorep.sampling.batches import NeighbourhoodReader
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,8 @@ class FineTuned(TaskBundle):
     def _predict(self, datasets: Datasets, members: int | None, what: str) -> xr.Dataset:
         count = chosen_members(members, self.config.target_task(self.task).head.tails)
         own = given(several(datasets), self.config, self.fields, Grid.from_config(self.config.data.grid))
-        reader = self._reader(own)
-        starts = self._starts(reader, own)
-        predictor = DownstreamPredictor(self.task, self.model, self.scale, reader)
+        predictor = DownstreamPredictor.of(self, own.readers)
+        starts = self._starts(predictor.reader, own)
         values, times = list[NDArray[np.float32]](), list[int]()
         with Progress(what, len(starts)) as progress:
             for start in starts:
@@ -85,17 +83,10 @@ class FineTuned(TaskBundle):
         states = np.concatenate(values, axis=1)[:, None]  # a level of its own
         when = described.valid_times(own.axis.at(np.array(times)))
         variable = described.variable(
-            self.config, self.scale.field, states, when, reader.grid, **self._interval()
+            self.config, self.scale.field, states, when, predictor.grid, **self._interval()
         )
         said = [origin(datasets), *own.remarks.said]
         return described.dataset([variable], self.config, self.folder, what, said)
-
-    def _reader(self, own: Given) -> PatchReader:
-        readers = {
-            name: NeighbourhoodReader(self.config, name, reader, self.normalisation[name])
-            for name, reader in own.readers.items()
-        }
-        return PatchReader(self.config, self.task, readers, self.scale, self.statics)
 
     def _starts(self, reader: PatchReader, own: Given) -> list[int]:
         """First steps of neighbourhoods, so that each time is predicted once where it can be.

@@ -11,10 +11,9 @@ from downscaling import REGION, TARGET, TASK
 from own_data import GLOBE, GUESSED, hours, own, saved
 from safetensors.torch import save_file
 
-import atmorep
 from atmorep import bundle
 from atmorep.cli import main
-from atmorep.downstream.batches import PatchReader, Scale
+from atmorep.downstream.batches import Scale
 from atmorep.downstream.bundle import TARGET as SCALE
 from atmorep.downstream.model import build
 from atmorep.downstream.predictor import DownstreamPredictor
@@ -145,7 +144,7 @@ class TestTasks:
         model, scale = build(config, "task"), Scale(field, 1.0 if field == "tp" else 280.0, 1.0)
         save_file(model.state_dict(), "weights")
         folder = Paths(config).root / "models" / "task"
-        extra = bundle.OfTask("task", {}, {SCALE: json.dumps(asdict(scale))}, "Predicts.")
+        extra = bundle.OfTask("task", {}, {SCALE: json.dumps(asdict(scale))}, {}, "Predicts.")
         norms = {field: Paths(config).normalisation(field)}
         bundle.save(folder, config, weights="weights", log=None, normalisation=norms, task=extra)
         return field, config, folder
@@ -157,11 +156,7 @@ class TestTasks:
         path = written(own(times, fields=(field,)))
         assert main([other, str(folder), path, "--output=no.nc"]) == 2
         assert main([command, str(folder), path, "--output=fine.nc", "--members=2"]) == 0
-        trained = atmorep.load(folder)
-        reader = PatchReader(
-            config, "task", {field: neighbourhoods(config, field)}, trained.scale, trained.statics
-        )
-        predictor = DownstreamPredictor("task", trained.model, trained.scale, reader)
+        predictor = DownstreamPredictor.load(config, folder)
         start = int(neighbourhoods(config, field).reader.axis.index(times[0]))
         expected = np.concatenate(predictor.predict([start, start + 6]).swapaxes(1, 2))[:, :2]
         with xr.open_dataset("fine.nc") as found:
