@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from atmorep import manifest
+from atmorep import card, manifest
 from atmorep.artefacts import write_json, written_aside
 from atmorep.config import Config
 from atmorep.config import load as load_config
@@ -25,14 +25,8 @@ from atmorep.model.field_transformer import FieldShape
 from atmorep.model.multiformer import Multiformer
 from atmorep.store.normalisation import Normalisation
 
-WEIGHTS, CONFIG, NORMALISATION, LOG, CARD, ORIGIN = (
-    "model.safetensors",
-    "config.yaml",
-    "normalisation",
-    "training.csv",
-    "README.md",
-    "origin.json",
-)
+CONFIG, CARD = card.CONFIG, card.CARD
+WEIGHTS, NORMALISATION, LOG, ORIGIN = "model.safetensors", "normalisation", "training.csv", "origin.json"
 
 
 def build(config: Config, fields: Sequence[str]) -> Multiformer:
@@ -116,7 +110,7 @@ def save(
             (aside / folder).mkdir(parents=True, exist_ok=True)
         for name, path in copies.items():
             shutil.copyfile(path, aside / name)
-        for name, text in {**texts, CARD: _card(config, fields, licence, purpose)}.items():
+        for name, text in {**texts, CARD: card.text(config, fields, licence, purpose)}.items():
             (aside / name).write_text(text)
         arrays = task.arrays if task else {}
         for name, array in arrays.items():
@@ -183,48 +177,3 @@ def load_normalisation(folder: Path, config: Config, fields: Sequence[str]) -> d
         for name in fields
         if f"{NORMALISATION}/{name}.nc" in manifest.files(folder)
     }
-
-
-def _card(config: Config, fields: Sequence[str], licence: str, purpose: str) -> str:
-    data, grid, network, whole = config.data, config.data.grid, config.network, config.network.neighbourhood
-    names = ", ".join(f"{known_field(name).long_name} ({name})" for name in fields)
-    simulated = (
-        "\nThe training data are **simulated**, not a reanalysis.\n"
-        if config.source.kind == "simulated"
-        else ""
-    )
-    where = f"{grid.north} to {grid.south} N, {grid.west} to {grid.east} E, {grid.resolution} degrees"
-    rows = {
-        "source": config.source.kind,
-        "grid": f"{where}, every {data.time_step} h",
-        "trained on": ", ".join(f"{p.start} to {p.end}" for p in data.periods.train),
-        "neighbourhood": f"{whole.time} steps x {whole.latitude} x {whole.longitude} points",
-        "blocks": f"{network.encoder_blocks} + {network.decoder_blocks}",
-        **{name: _card_of(config, name, fields) for name in fields},
-    }
-    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    return f"""# AtmoRep: {names}
-
-{"A transformer of one field" if len(fields) == 1 else "The coupled transformers of several fields"} after \
-Lessig et al. 2023 (arXiv 2308.13280), trained to predict hidden
-space-time tokens by an ensemble of {network.tails} tail networks.
-{f"{chr(10)}{purpose}{chr(10)}" if purpose else ""}{simulated}
-| | |
-|---|---|
-{table}
-
-Files: `{WEIGHTS}` weights, `{CONFIG}` configuration, and where they are known `{NORMALISATION}/` mean and
-standard deviation, `{LOG}` training log, `{ORIGIN}` where the weights come from. Skill: see the report of the
-experiment. Outside the grid, levels and climate it was trained on, nothing is known of its skill. Licence:
-{licence}; ERA5 contains modified Copernicus Climate Change Service information.
-"""
-
-
-def _card_of(config: Config, name: str, fields: Sequence[str]) -> str:
-    spec, size = known_field(name), config.token_size(name)
-    vertical = "surface" if spec.surface else f"{config.data.levels.type} levels {config.model_levels(name)}"
-    coupled = [other for other in config.fields[name].coupled if other in fields]
-    return (
-        f"{spec.units}; {vertical}; tokens of {size.time} steps x {size.latitude} x {size.longitude} points; "
-        f"width {config.embed_dim(name)}" + (f"; attends to {', '.join(coupled)}" if coupled else "")
-    )
