@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyproj  # noqa: F401  (both bundle libproj; loaded after eccodes it crashes at exit)
+if "eccodes" not in sys.modules:  # both bundle libproj; loaded after eccodes, pyproj crashes at exit
+    import pyproj  # noqa: F401
 
 import eccodes  # isort: skip
 import numpy as np

@@ -22,7 +22,9 @@ NEIGHBOURHOOD = Grid(50, 20, 10, (6, 9))  # of the small experiment, no more
 NAMES = {"t": "t", "2t": "t2m", "tp": "tp"}
 
 
-def saved(config: Config, fields: tuple[str, ...] = FIELDS) -> Path:
+def saved(
+    config: Config, fields: tuple[str, ...] = FIELDS, statistics: dict[str, Path] | None = None
+) -> Path:
     """A bundle of random weights, whose couplings have an effect."""
     torch.manual_seed(3)
     model = bundle.build(config, fields)
@@ -32,7 +34,7 @@ def saved(config: Config, fields: tuple[str, ...] = FIELDS) -> Path:
     folder = Paths(config).root / "models" / "mine"
     folder.parent.mkdir(parents=True, exist_ok=True)
     save_file(model.state_dict(), "weights")
-    statistics = {field: Paths(config).normalisation(field) for field in fields}
+    statistics = statistics or {field: Paths(config).normalisation(field) for field in fields}
     bundle.save(folder, config, weights=Path("weights"), log=None, normalisation=statistics)
     return folder
 

@@ -1,6 +1,10 @@
 """Each command that uses a bundle, from files to a file, by the command line."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -190,3 +194,16 @@ def test_the_grid_of_the_input_may_be_any_part_of_the_model_s(model):
     with xr.open_dataset("f.nc") as found:
         assert found.longitude.to_numpy().tolist() == list(range(-60, 80, 10))
         assert found.latitude.to_numpy().tolist() == GLOBE.latitude[2:12].tolist()
+
+
+def test_the_lines_of_the_readme_do_what_they_say(model, repository, tmp_path):
+    """As a program of its own, which xarray, not AtmoRep, lets load ecCodes; pyproj after it would crash."""
+    written(own(), "era5.nc")
+    block = re.search(r"```python\n(import atmorep\n.*?)```", (repository / "README.md").read_text(), re.S)
+    program = block[1].replace("models/t-0123456789", model)
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with xr.open_dataset("how-sure.nc") as found:
+        assert found.t.sizes["lead_time"] == 4
+        assert (found.t > 0).all()

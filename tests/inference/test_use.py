@@ -1,5 +1,7 @@
 """A model in a user's hands: what it returns is what the model computes, whatever form the input has."""
 
+from pathlib import Path
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -8,10 +10,15 @@ from own_data import FIELDS, GLOBE, GUESSED, NEIGHBOURHOOD, hours, own, saved, t
 
 import atmorep
 from atmorep.errors import AtmoRepError, ConfigError, DataError, SourceError
+from atmorep.grids import Grid
 from atmorep.inference.elsewhere import Elsewhere
+from atmorep.inference.opened import open_inputs
 from atmorep.inference.predictor import Predictor
 from atmorep.inference.rollout import Rollout
 from atmorep.sampling.windows import Window
+
+CLIMATE = {"10u": (0, 10), "msl": (101_000, 1500), "2t": (280, 10)}
+"""Mean and standard deviation."""
 
 
 @pytest.fixture
@@ -334,3 +341,48 @@ class TestInput:
         bare = type(model)(**{**vars(model), "normalisation": {}})
         with pytest.raises(AtmoRepError, match="has no normalisation of t, 2t"):
             bare.forecast(own(), hours=12)
+
+
+class TestRealFiles:
+    """ERA5 as it is delivered, read by untrained models of the same grids."""
+
+    @pytest.mark.parametrize(
+        ("path", "grid", "fields", "first"),
+        [
+            (
+                "era5_grib/pyposeidon_era5_20110101-03_10u10vmsl.grib",
+                {"north": 75, "south": 55, "west": -30, "east": -8, "resolution": 0.25},
+                {"10u": {"coupled": ["msl"]}, "msl": {"coupled": ["10u"]}},
+                "2011-01-03T23",
+            ),
+            (
+                "era5_netcdf/western_europe_1deg_6h/2022.nc",
+                {"north": 60, "south": 40, "west": -10, "east": 20, "resolution": 1},
+                {"msl": {"coupled": ["2t"]}, "2t": {"coupled": ["msl"], "normalisation": "global"}},
+                "2022-12-31T18",
+            ),
+        ],
+    )
+    def test_their_last_time_is_where_a_forecast_starts(self, shared, configure, path, grid, fields, first):
+        step = 1 if path.endswith("grib") else 6
+        config = configure(
+            data={"grid": grid, "time_step": step}, fields=fields, evaluation={"lead_hours": [2 * step]}
+        )
+        model = atmorep.load(saved(config, tuple(fields), climate(fields)))
+        found = model.forecast(open_inputs([shared / path]), hours=4 * step, members=1)
+        assert found.init_time == np.datetime64(first)
+        for name in fields:
+            assert found[name].shape == (1, 4, 1, *Grid.from_config(config.data.grid).shape)
+            mean, std = CLIMATE[name]
+            assert abs(float(found[name].mean()) - mean) < 3 * std
+
+
+def climate(fields):
+    """Files of normalisation, of about the climate of each field."""
+    paths = {}
+    for name in fields:
+        means = zip(("mean", "std"), CLIMATE[name], strict=True)
+        full = {what: (("month", "level"), np.full((12, 1), value, np.float32)) for what, value in means}
+        paths[name] = Path(f"{name}.nc")
+        xr.Dataset(full, {"level": [0]}).to_netcdf(paths[name])
+    return paths
