@@ -103,6 +103,7 @@ COMMANDS = (
         configured=False,
     ),
     Command("size", "parameters, operations and memory of the models", "sizes:show"),
+    Command("scale", "jobs, files, bytes and GPU hours of each stage", "scale:show"),
     Command(
         "import-weights",
         "a checkpoint of the original AtmoRep to a bundle",

@@ -15,6 +15,10 @@ class SourceError(AtmoRepError):
     """A source could not deliver what was asked for; the message names file or request, and field."""
 
 
+class CredentialsError(SourceError):
+    """A source wants a key that is not there, or of another form."""
+
+
 class DataError(AtmoRepError):
     """Delivered data is not what the configuration says; the message names file, message and field."""
 

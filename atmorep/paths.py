@@ -113,7 +113,7 @@ class Paths:
 
     # -- raw -----------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def raw_folder(self) -> Path:
         """Folder of the raw files."""
         return self.root / "data/raw" / identity(self._raw_parts)
@@ -126,7 +126,7 @@ class Paths:
 
     # -- store ---------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def store_folder(self) -> Path:
         """Folder of the store and what belongs to it."""
         return self.root / "data/store" / identity(self._store_parts)

@@ -62,11 +62,12 @@ def test_what_is_shipped_is_valid(repository, name):
     assert parse(config.model_dump(mode="json")) == config
 
 
-@pytest.mark.parametrize("name", ["single-fields", "six-fields", "large"])
+@pytest.mark.parametrize("name", ["single-fields", "six-fields", "large", "whole-record"])
 def test_what_is_published_is_valid_over_the_full_reproduction(repository, name):
     config = load(repository / "config/config.yaml", repository / f"config/published/{name}.yaml")
     assert config.coupled == (name != "single-fields")
-    assert len(config.fields) == {"single-fields": 8, "six-fields": 6, "large": 5}[name]
+    fields = {"single-fields": 8, "six-fields": 6, "large": 5, "whole-record": 7}
+    assert len(config.fields) == fields[name]
 
 
 def test_published_tokens(repository):

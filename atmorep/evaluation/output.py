@@ -97,12 +97,23 @@ def time(initial: Hours, lead_hours: Sequence[int]) -> dict[str, Any]:
     return {"init_time": initial.astype("datetime64[ns]"), "lead_time": leads}
 
 
+def chunk_shape(shape: tuple[int, ...], piece: tuple[int, int]) -> tuple[int, ...]:
+    """Return the chunk of predictions of ``shape``, initial times first, rows and columns last.
+
+    Args:
+        shape: of all predictions.
+        piece: rows and columns of a piece.
+    """
+    together = CHUNK_BYTES // (4 * math.prod(shape[1:]))
+    return (min(together, shape[0]), *shape[1:]) if together else (1, *shape[1:-2], *piece)
+
+
 class Predictions:
     """All members of one task as a Zarr store, written piece by piece, whole chunks at a time.
 
     Dimensions: init_time, lead_time, number, level (where there is one), latitude, longitude. A chunk holds
     as many initial times of the whole domain as fit into ``CHUNK_BYTES``, or one piece where not a single
-    one does.
+    one does (:func:`chunk_shape`).
     """
 
     def __init__(
@@ -123,8 +134,7 @@ class Predictions:
             path: folder to be.
         """
         shape = tuple(len(values) for values in coordinates.values())
-        together = CHUNK_BYTES // (4 * math.prod(shape[1:]))
-        chunk = (min(together, shape[0]), *shape[1:]) if together else (1, *shape[1:-2], *piece)
+        chunk = chunk_shape(shape, piece)
         empty = da.full(shape, np.nan, np.float32, chunks=chunk)
         variable = (tuple(coordinates), empty, subject.physical())
         dataset = xr.Dataset({subject.field: variable}, coordinates)

@@ -50,9 +50,9 @@ class Cds:
 
     def check(self) -> None:
         """See :meth:`atmorep.sources.Source.check`; nothing is asked of the archive."""
-        _client().credentials(self._source)
         self._check_fields()
         self._check_days()
+        _client().credentials(self._source)
 
     def _check_fields(self) -> None:
         levels = self._config.data.levels

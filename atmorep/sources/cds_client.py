@@ -23,9 +23,9 @@ from multiurl.base import NoBar  # type: ignore[import-untyped]
 
 from atmorep.artefacts import read_json, write_json
 from atmorep.config import CdsSource
-from atmorep.errors import SourceError
+from atmorep.errors import CredentialsError, SourceError
 from atmorep.sources.cds_requests import Request
-from atmorep.sources.http import PASSING, Retry, Session, one_line, pauses, require_secure
+from atmorep.sources.http import PASSING, Retry, Session, is_loopback, one_line, pauses, require_secure
 
 _LOG = logging.getLogger(__name__)
 _GONE = frozenset({404, 410})
@@ -71,21 +71,27 @@ def credentials(source: CdsSource) -> tuple[str, str, bool]:
     """Return address, key and whether to verify certificates, as the client finds them.
 
     Raises:
-        SourceError: if there is no key, one of the former archive, or an address without https.
+        CredentialsError: if there is no key, or one of the former archive.
+        SourceError: if the address is without https, or certificates are not to be verified.
     """
     try:
         url, key, verify = get_url_key_verify(source.url, None, None)
     except Exception:  # the client raises no narrower class
-        raise SourceError(
+        raise CredentialsError(
             "cds: no credentials; copy url and key from https://cds.climate.copernicus.eu/how-to-api to "
             "~/.cdsapirc, or set CDSAPI_URL and CDSAPI_KEY"
         ) from None
     if not key or ":" in key:
-        raise SourceError(
+        raise CredentialsError(
             "cds: the key is empty or of the archive's former form '<UID>:<key>'; copy the personal access "
             "token from https://cds.climate.copernicus.eu/profile to ~/.cdsapirc or CDSAPI_KEY"
         )
     require_secure(url, "cds", _INSECURE)
+    if not verify and not is_loopback(url):
+        raise SourceError(
+            "cds: certificates are not verified, so that anyone on the way could take the key; remove "
+            "'verify' from ~/.cdsapirc"
+        )
     return url, key, verify
 
 

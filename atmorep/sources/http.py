@@ -32,12 +32,13 @@ def require_secure(url: str, name: str, remedy: str) -> None:
         SourceError: naming the source ``name``, the host and ``remedy``.
     """
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise SourceError(f"{name}: {parts.scheme}://{host} is not encrypted; {remedy}")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(url)):
+        raise SourceError(f"{name}: {parts.scheme}://{parts.hostname or ''} is not encrypted; {remedy}")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether ``url`` is an address on this machine."""
+    host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -11,7 +11,7 @@ import pytest
 from cds_server import KEY, CdsServer, answer, values, with_expver
 
 from atmorep.config import parse
-from atmorep.errors import DataError, SourceError
+from atmorep.errors import CredentialsError, DataError, SourceError
 from atmorep.grids import Grid
 from atmorep.paths import Paths
 from atmorep.sources import Group, open_source
@@ -412,6 +412,14 @@ def test_an_address_without_encryption_is_refused(monkeypatch):
         fetch(config)
 
 
+def test_a_server_whose_certificate_is_not_to_be_verified_is_refused(tmp_path):
+    rc = f"url: https://cds.example.org/api\nkey: {KEY}\nverify: 0\n"
+    (tmp_path / "home/.cdsapirc").write_text(rc)
+    with pytest.raises(SourceError, match=r"not verified.*remove 'verify'") as caught:
+        open_source(configuration()).check()
+    assert KEY not in str(caught.value)
+
+
 def test_a_result_without_encryption_is_refused(server):
     server.store = "http://store.example.org"
     with pytest.raises(SourceError, match=r"store\.example\.org is not encrypted"):
@@ -437,7 +445,7 @@ def test_check_wants_a_key(server, monkeypatch, key, message):
     monkeypatch.delenv("CDSAPI_KEY")
     if key is not None:
         monkeypatch.setenv("CDSAPI_KEY", key)
-    with pytest.raises(SourceError, match=message):
+    with pytest.raises(CredentialsError, match=message):
         open_source(configuration()).check()
 
 

@@ -5,9 +5,10 @@ import yaml
 
 from atmorep.config import load
 from atmorep.paths import Paths
+from atmorep.scale import Scale
 from atmorep.timeaxis import data_spans
 
-CDS_KEY = {"CDSAPI_URL": "https://cds.climate.copernicus.eu/api", "CDSAPI_KEY": "none"}
+NO_KEY = {"CDSAPI_URL": "https://cds.climate.copernicus.eu/api", "CDSAPI_KEY": ""}
 
 
 def test_demo_is_the_default(workflow, repository):
@@ -23,7 +24,22 @@ def test_demo_is_the_default(workflow, repository):
         assert planned[f"download_target_{target}"] == planned[f"convert_target_{target}"] == months
     for task in config.finetune:
         assert planned[f"finetune_{task}"] == planned[f"evaluate_{task}"] == 1
+    assert jobs_by_stage(planned) == {stage.name: stage.jobs for stage in Scale(config).stages()}
     assert not (workflow.folder / "results").exists()
+
+
+def jobs_by_stage(planned):
+    """Number of planned jobs of each stage, as `atmorep scale` calls it."""
+    found = {}
+    for rule, count in planned.items():
+        first, *rest = rule.split("_")
+        if first == "evaluate" and rest:
+            stage = "evaluate-task"
+        else:
+            stage = f"{first}-{rest[0]}" if rest and rest[0] in ("target", "static") else first
+        found[stage] = found.get(stage, 0) + count
+    found.pop("all")
+    return found
 
 
 def test_a_file_of_ones_own_inherits_nothing_from_the_demo(workflow, repository):
@@ -113,7 +129,7 @@ def test_a_forecast_task_is_evaluated(workflow, repository):
 
 @pytest.mark.workflow
 def test_the_full_reproduction(workflow, repository):
-    planned = workflow.planned("--configfile", str(repository / "config/config.yaml"), **CDS_KEY)
+    planned = workflow.planned("--configfile", str(repository / "config/config.yaml"), **NO_KEY)
     months = 12 * (2018 - 1979 + 1 + 1)
     assert planned["convert"] == 5 * months
     assert (planned["pretrain"], planned["couple"]) == (5, 1)

@@ -9,6 +9,9 @@ import pytest
 from conftest import Workflow
 from era5 import experiment, write_experiment, write_month
 
+from atmorep.config import parse
+from atmorep.scale import Scale
+
 pytestmark = pytest.mark.workflow
 
 
@@ -31,6 +34,22 @@ def test_it_delivers_scores_and_report(finished):
     assert set(metrics.task) == {"reconstruction", "forecast", "temporal_interpolation"}
     assert set(metrics.model) >= {"atmorep", "persistence", "climatology", "linear"}
     assert "<html" in (workflow.folder / "results/small/report.html").read_text()
+
+
+def test_it_leaves_as_many_files_as_reckoned(finished):
+    workflow, values = finished
+    scale = Scale(parse(values))
+    left = {
+        "download": ["data/raw/*/*/*/*.grib"],
+        "convert": ["data/store/*/era5.zarr/*/c/*/0/0/0", "data/store/*/parts/*/*"],
+        "verify": ["data/store/*/verified/*/*"],
+        "sums": ["data/store/*/sums/*/*"],
+        "statistics": ["data/store/*/normalisation/*"],
+        "evaluate": ["results/small/evaluation/*/2t/predictions/*/2t/c/**/[0-9]*"],
+    }
+    for stage in scale.stages():
+        found = [path for pattern in left.get(stage.name, ()) for path in workflow.folder.glob(pattern)]
+        assert sum(path.is_file() for path in found) == stage.files, stage.name
 
 
 def test_a_second_run_does_nothing(finished):

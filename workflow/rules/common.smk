@@ -10,7 +10,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from atmorep import container as containers
 from atmorep.config import parse as validated  # Snakemake has a parse() of its own
-from atmorep.errors import AtmoRepError, ConfigError, DataError
+from atmorep.errors import AtmoRepError, ConfigError, CredentialsError, DataError
 from atmorep.paths import MULTIFORMER, Paths
 from atmorep.sources import open_source
 from atmorep.targets.source import open_target_source
@@ -22,6 +22,7 @@ def check_source(source):
     """Ask the source for what is not on disk yet, before the first job and on a dry run too.
 
     What it does not have at all is refused; a broken file stops the job that reads it, no other.
+    Returns why no job can start, though all can be planned: a key is wanted; else nothing.
     """
     raw = (
         PATHS.raw(field, level, span)
@@ -30,11 +31,13 @@ def check_source(source):
         for span in SPANS
     )
     if not workflow.is_main_process or all(path.exists() for path in raw):
-        return
+        return ""
     try:
         source.check()
-    except DataError as error:
+    except (DataError, CredentialsError) as error:
         logger.warning(str(error))
+        return str(error) if isinstance(error, CredentialsError) else ""
+    return ""
 
 
 def check_targets():
@@ -80,7 +83,7 @@ try:
     GROUPS = SOURCE.groups()
     SPANS = data_spans(CONFIG.data)
     TRAINING_SPANS = training_spans(CONFIG.data)
-    check_source(SOURCE)
+    NO_KEY = check_source(SOURCE)
     check_targets()
 except AtmoRepError as error:
     raise WorkflowError(str(error)) from None
@@ -253,13 +256,21 @@ def training_of(task):
 
 
 def asked_for(training):
-    """What a cluster is asked for by a training: machines, GPUs, and a process for each."""
-    asked = {"nodes": training.nodes}
+    """What a cluster is asked for by a training: machines, GPUs, a process for each, and a warning.
+
+    Two minutes before the time limit it saves its state and ends; the retry goes on.
+    """
+    asked = {"nodes": training.nodes, "slurm_extra": "--signal=TERM@120"}
     if training.gpus:
         asked |= {"gres": f"gpu:{training.gpus}", "tasks_per_gpu": 0}
     if training.ranks > 1:
         asked |= {"mpi": "srun", "tasks": training.ranks}
     return asked
+
+
+def a_gpu():
+    """What a cluster is asked for by an evaluation: a GPU, where trainings have any."""
+    return {"gres": "gpu:1", "tasks_per_gpu": 0} if CONFIG.training.gpus else {}
 
 
 def launcher(training):

@@ -16,8 +16,9 @@ rule evaluate:
         "../../environment.yml"
     threads: 8
     resources:
+        **a_gpu(),
         mem_mb=growing(8000),
-        runtime=growing(240),
+        runtime=1440,
     params:
         config=resolved_config,
     message:
@@ -77,8 +78,9 @@ for task in CONFIG.target_tasks:
             "../../environment.yml"
         threads: 8
         resources:
+            **a_gpu(),
             mem_mb=growing(8000),
-            runtime=growing(240),
+            runtime=1440,
         params:
             config=resolved_config,
             task=task,
@@ -112,8 +114,9 @@ for task in CONFIG.forecast_tasks:
             "../../environment.yml"
         threads: 8
         resources:
+            **a_gpu(),
             mem_mb=growing(8000),
-            runtime=growing(480),
+            runtime=1440,
         params:
             config=resolved_config,
             task=task,
