@@ -7,7 +7,7 @@ EXAMPLES := uk-2t north-atlantic western-europe
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo examples $(EXAMPLES) test test-slurm test-containers wheelhouse images lint format pins models clean
+.PHONY: help demo examples $(EXAMPLES) test test-slurm test-containers wheelhouse images lint audit format pins models clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile
@@ -49,6 +49,9 @@ images: .venv/installed  ## build an image and its Apptainer file from the wheel
 
 lint: .venv/installed  ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/python -m pytest tests/test_lint.py
+
+audit: .venv/installed  ## known vulnerabilities of the pinned dependencies, where a database can be asked
+	$(BIN)/python tools/audit.py
 
 format: .venv/installed  ## bring the code to its form
 	$(BIN)/ruff check --fix .

@@ -18,7 +18,7 @@ rule evaluate:
     resources:
         **a_gpu(),
         mem_mb=growing(8000),
-        runtime=1440,
+        runtime=2880,
     params:
         config=resolved_config,
     message:
@@ -80,7 +80,7 @@ for task in CONFIG.target_tasks:
         resources:
             **a_gpu(),
             mem_mb=growing(8000),
-            runtime=1440,
+            runtime=2880,
         params:
             config=resolved_config,
             task=task,
@@ -116,7 +116,7 @@ for task in CONFIG.forecast_tasks:
         resources:
             **a_gpu(),
             mem_mb=growing(8000),
-            runtime=1440,
+            runtime=2880,
         params:
             config=resolved_config,
             task=task,
