@@ -115,7 +115,7 @@ def load(folder: str | Path) -> TaskBundle:
             (folder / STATICS / f"{static}.nc" for static in task.statics),
             evaluation_grid(config, task.target),
         ),
-        np.load(folder / LOCAL) if task.guess.regression else None,
+        np.load(folder / LOCAL, allow_pickle=False) if task.guess.regression else None,
     )
 
 
