@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import cluster
 import images
@@ -40,10 +41,15 @@ def test_an_image_that_is_not_there_is_refused(workflow):
 
 @pytest.fixture(scope="module")
 def image(repository):
-    """The Apptainer file of the CPU image."""
+    """The Apptainer file of the CPU image, or the one that ATMOREP_IMAGE names."""
+    if named := os.environ.get("ATMOREP_IMAGE"):
+        yield Path(named)
+        return
     if why := images.lacking(repository):
         pytest.skip(why)
-    return images.build(repository)
+    path = images.build(repository)
+    yield path
+    path.unlink()
 
 
 @pytest.fixture(scope="module")
