@@ -12,8 +12,12 @@ from pydantic import BaseModel
 from atmorep.config import Config
 from atmorep.errors import ConfigError
 
-_HOST_PYTHON = {"APPTAINERENV_PYTHONPATH": "", "APPTAINERENV_PYTHONHOME": ""}
-"""Apptainer hands on the environment: the image's Python would look for packages of the host."""
+_HANDED_ON = {
+    "APPTAINERENV_PYTHONPATH": "",  # or the image's Python would look for packages of the host
+    "APPTAINERENV_PYTHONHOME": "",
+    "APPTAINERENV_MPLCONFIGDIR": ".snakemake/matplotlib",  # home is the working directory: caches would lie about
+}
+"""What Apptainer replaces in the environment that it hands on."""
 
 
 def environment(config: Config, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -27,7 +31,7 @@ def environment(config: Config, inherited: Mapping[str, str]) -> dict[str, str]:
     """
     given = filter(None, inherited.get("APPTAINER_BIND", "").split(","))
     bound = dict.fromkeys([*given, *(_told(path) for path in outside(config))])
-    return {"APPTAINER_BIND": ",".join(bound), **_HOST_PYTHON}
+    return {"APPTAINER_BIND": ",".join(bound), **_HANDED_ON}
 
 
 def outside(config: Config) -> list[Path]:

@@ -89,12 +89,13 @@ def test_another_image_makes_anew_what_software_makes_if_that_is_asked_for(finis
     workflow, values = finished
     other = workflow.folder.parent / "atmorep-cpu-0.0.0.sif"
     other.symlink_to(image)
+    given = ("--sdm", "apptainer", "--workflow-profile", workflow.repository / "profiles/default")
+    asked = (*given, "--rerun-triggers", "mtime", "params", "input", "software-env")
     argument = write_experiment(workflow.folder, values | {"container": str(other)})
-    asked = ("--rerun-triggers", "mtime", "params", "input", "software-env")
-    assert workflow.planned(argument, "--sdm", "apptainer") == {}
-    assert set(workflow.planned(argument, "--sdm", "apptainer", *asked)) == STAGES | {"all"}
+    assert workflow.planned(argument, *given) == {}
+    assert set(workflow.planned(argument, *asked)) == STAGES | {"all"}
     same = write_experiment(workflow.folder, values)
-    assert workflow.planned(same, "--sdm", "apptainer", *asked) == {}
+    assert workflow.planned(same, *asked) == {}
 
 
 @pytest.mark.skipif(bool(cluster.lacking()), reason=cluster.lacking() or "there is Slurm")
@@ -115,6 +116,7 @@ def within(image, *command, **inherited):
     done = subprocess.run(
         ["apptainer", "exec", image, *command],
         env={"PATH": os.environ["PATH"], **inherited},
+        cwd="/",  # which Python looks into first
         capture_output=True,
         text=True,
     )
