@@ -15,7 +15,7 @@ from atmorep.errors import ConfigError
 _HANDED_ON = {
     "APPTAINERENV_PYTHONPATH": "",  # or the image's Python would look for packages of the host
     "APPTAINERENV_PYTHONHOME": "",
-    "APPTAINERENV_MPLCONFIGDIR": ".snakemake/matplotlib",  # home is the working directory: caches would lie about
+    "APPTAINERENV_MPLCONFIGDIR": ".snakemake/matplotlib",  # not in the working directory, which is home
 }
 """What Apptainer replaces in the environment that it hands on."""
 
