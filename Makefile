@@ -7,7 +7,7 @@ EXAMPLES := uk-2t north-atlantic western-europe
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo examples $(EXAMPLES) test test-slurm test-containers wheelhouse images lint audit format pins models clean
+.PHONY: help demo examples $(EXAMPLES) test benchmark test-slurm test-containers wheelhouse images lint audit format pins models clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile
@@ -30,6 +30,9 @@ $(EXAMPLES): .venv/installed
 	$(SNAKEMAKE) --configfile config/examples/$@.yaml
 	@echo "report: $(CURDIR)/results/$@/report.html"
 	@echo "scores: $(CURDIR)/results/$@/metrics.csv"
+
+benchmark: .venv/installed  ## all figures against their limits, 12 minutes on a machine that does nothing else: docs/benchmarks.md
+	$(BIN)/python benchmarks/run.py
 
 test: .venv/installed  ## the test suite, lint included
 	$(BIN)/python -m pytest

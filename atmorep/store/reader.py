@@ -19,9 +19,9 @@ from atmorep.timeaxis import Span, data_spans
 CACHE_BYTES = 256 * 2**20
 """Decoded inner chunks kept by default."""
 
-_LARGEST_SHARE = 8
+_LARGEST_SHARE = 2
 """Of a field this many times as large as the cache, random windows find too little in it: keeping
-chunks then costs more than it saves (a fifth of the rate, measured on a global 0.25 degree field)."""
+chunks then costs more than it saves, in time and in memory (docs/benchmarks.md)."""
 
 
 class ArrayReader:
