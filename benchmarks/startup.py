@@ -15,7 +15,7 @@ from measuring import Row, Target, measured, parser, report
 
 from atmorep.cli import COMMANDS
 
-REPEATS = 2
+REPEATS = 1
 
 
 def cpu_seconds_of(*arguments: str) -> float:
