@@ -41,7 +41,7 @@ test-slurm: .venv/installed  ## the workflow on a real Slurm, started on this ma
 	ATMOREP_SLURM_FAULTS=1 $(BIN)/python -m pytest tests/workflow/test_slurm.py
 
 test-containers: .venv/installed  ## build the CPU image and run the workflow in it (root; packages: .ci/run)
-	$(BIN)/python -m pytest tests/workflow/test_containers.py
+	ATMOREP_BUILD_IMAGE=1 $(BIN)/python -m pytest tests/workflow/test_containers.py
 
 wheelhouse: .venv/installed  ## fetch what an image installs; DEVICE=cuda: PyTorch with CUDA
 	containers/wheels $(DEVICE)
