@@ -14,7 +14,7 @@ from atmorep.errors import ConfigError, DataError
 from atmorep.inference import described
 from atmorep.inference.blend import Blend, Cover
 from atmorep.inference.progress import Progress
-from atmorep.inference.request import Request
+from atmorep.inference.request import Request, step_at
 from atmorep.inference.rollout import Rollout, States, moved_on
 from atmorep.sampling.batches import NeighbourhoodReader
 from atmorep.sampling.windows import Window
@@ -117,14 +117,7 @@ def _initial(request: Request, start: str | None) -> int:
         if not there.any():
             raise DataError("there is no time at which the input has all fields; give them at the same times")
         return int(np.flatnonzero(there)[-1])
-    try:
-        return int(axis.index(np.datetime64(start)))
-    except ValueError as error:
-        last = axis.at(np.int64(axis.size - 1))
-        raise ConfigError(
-            f"start = {start}: is none of the input's times, {axis.origin} to {last} every {axis.step} h "
-            f"({error})"
-        ) from None
+    return step_at(axis, "start", start)
 
 
 def _verify_finite(name: str, values: NDArray[np.float32], first: int, request: Request) -> None:

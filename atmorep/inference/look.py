@@ -14,7 +14,7 @@ from atmorep.errors import ConfigError, DataError
 from atmorep.inference import described, inside
 from atmorep.inference.labels import of_sample
 from atmorep.inference.predictor import Predictor
-from atmorep.inference.request import Request
+from atmorep.inference.request import Request, step_at
 from atmorep.sampling.batches import NeighbourhoodReader
 from atmorep.sampling.windows import Window
 from atmorep.store.layout import vertical_attributes
@@ -77,7 +77,7 @@ def _nothing_hidden(predictor: Predictor) -> dict[str, NDArray[np.bool_]]:
 
 def _around(reader: NeighbourhoodReader, place: Place) -> tuple[Window, tuple[int, int, int]]:
     """The neighbourhood in whose middle a point is, as far as the domain allows, and its token there."""
-    point = (_step(reader, place.time), *_point(reader, place))
+    point = (step_at(reader.reader.axis, "time", place.time), *_point(reader, place))
     stored = (reader.reader.axis.size, *reader.reader.grid.shape)
     first = [
         min(max(0, at - extent // 2), size - extent)
@@ -96,17 +96,6 @@ def _around(reader: NeighbourhoodReader, place: Place) -> tuple[Window, tuple[in
         for at, start, size, token in zip(point, first, stored, reader.token_size, strict=True)
     )
     return window, (step, row, column)
-
-
-def _step(reader: NeighbourhoodReader, time: str) -> int:
-    axis = reader.reader.axis
-    try:
-        return int(axis.index(np.datetime64(time)))
-    except ValueError as error:
-        last = axis.at(np.int64(axis.size - 1))
-        raise ConfigError(
-            f"time {time}: is none of the input's, {axis.origin} to {last} every {axis.step} h ({error})"
-        ) from None
 
 
 def _point(reader: NeighbourhoodReader, place: Place) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from atmorep.inference.placed import offset
 from atmorep.inference.predictor import verify_normalised
 from atmorep.sampling.batches import NeighbourhoodReader
 from atmorep.store.normalisation import Normalisation
+from atmorep.timeaxis import TimeAxis
 
 Datasets = xr.Dataset | Sequence[xr.Dataset]
 """One dataset opened by xarray, or several among which fields, levels and times are shared out."""
@@ -40,6 +41,22 @@ def chosen_members(members: int | None, tails: int) -> int:
     if members is not None and not 1 <= members <= tails:
         raise ConfigError(f"members = {members}: the model has 1 to {tails}")
     return members or tails
+
+
+def step_at(axis: TimeAxis, key: str, time: str) -> int:
+    """Return the step of ``axis`` at a time that the user gave as ``key``, ISO 8601, UTC.
+
+    Raises:
+        ConfigError: if it is no time of the axis.
+    """
+    try:
+        return int(axis.index(np.datetime64(time)))
+    except ValueError as error:
+        last = axis.at(np.int64(axis.size - 1))
+        raise ConfigError(
+            f"{key} = {time}: is none of the input's times, {axis.origin} to {last} every {axis.step} h "
+            f"({error})"
+        ) from None
 
 
 def origin(datasets: Datasets) -> str:
