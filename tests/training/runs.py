@@ -190,9 +190,9 @@ def first_step(pretraining, samples, **options):
                 )
             )
 
-    trainer(1, Look(), limit_train_batches=1, limit_val_batches=0, **options).fit(
-        pretraining, datamodule=samples
-    )
+    lightning = trainer(1, Look(), limit_train_batches=1, limit_val_batches=0, **options)
+    outside.allow_unread(lightning.strategy, pretraining.model)
+    lightning.fit(pretraining, datamodule=samples)
     return {**found, "losses": pretraining.progress.sums}
 
 
