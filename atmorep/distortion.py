@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -26,15 +27,23 @@ def distort(
         config: how much noise, and how coarse.
         size: grid points a token.
     """
-    seen = tokens.clone()
-    blank, noised, coarsened = (torch.from_numpy(mask) for mask in masks[1:])
+    seen = _blanked(tokens, masks.blank)
+    noised, coarsened = torch.from_numpy(masks.noised), torch.from_numpy(masks.coarsened)
     if coarsened.any():
         seen[coarsened] = coarsen(tokens[coarsened], config.coarsening, size)
     for sample in np.flatnonzero(masks.noised.any((1, 2, 3, 4))):
         count = int(masks.noised[sample].sum())
         drawn = noise(int(sample)).standard_normal((count, tokens.shape[-1]), np.float32)
         seen[sample][noised[sample]] += config.noise_std * torch.from_numpy(drawn)
-    seen[blank] = 0
+    return seen
+
+
+def _blanked(tokens: Tensor, blank: NDArray[np.bool_]) -> Tensor:
+    """Return a copy whose ``blank`` tokens are zero; sample by sample, each being in the cache still."""
+    seen = torch.empty_like(tokens)
+    for one, true, hidden in zip(seen.numpy(), tokens.numpy(), blank, strict=True):
+        one[...] = true
+        one[hidden] = 0
     return seen
 
 

@@ -39,6 +39,7 @@ from atmorep.store.convert import convert
 from atmorep.store.layout import ArrayLayout, field_layout
 from atmorep.store.shards import COMPRESSOR, LEVEL
 from atmorep.training.data import share_of, window_sampler
+from atmorep.training.loaders import keep_freed_memory
 
 REPEATS, SAMPLES = 5, 64
 """Repeats, and neighbourhoods of each."""
@@ -49,7 +50,8 @@ NETWORK = {
 
 
 def opened(config: Config) -> tuple[NeighbourhoodReader, WindowSampler]:
-    """Return the store's reader, and what draws the windows."""
+    """Return the store's reader, and what draws the windows; memory is used again, as in training."""
+    keep_freed_memory()
     reader = neighbourhoods(config)
     return reader, window_sampler(config, {FIELD: reader}, "train")
 

@@ -203,8 +203,7 @@ class Restorer:
 
 def missing_tokens(reader: NeighbourhoodReader, values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return (B, L, K, I, J) True where a token of states (B, L, T, H, W) lacks a value."""
-    found: NDArray[np.bool_] = tokenise(torch.from_numpy(np.isnan(values)), reader.token_size).any(-1).numpy()
-    return found
+    return np.logical_or.reduce(tokenise(np.isnan(values), reader.token_size), axis=-1)
 
 
 def _verify_something(

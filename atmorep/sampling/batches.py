@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -144,9 +145,12 @@ class NeighbourhoodReader:
 
     def values(self, windows: Sequence[Window]) -> NDArray[np.float32]:
         """Return the states of ``windows`` in physical units (B, L, T, H, W)."""
+        return np.stack([self._read(window) for window in windows])
+
+    def _read(self, w: Window) -> NDArray[np.float32]:
         e = self.extent
-        read = [self.reader.read(w.start, e.time, w.row, e.latitude, w.column, e.longitude) for w in windows]
-        return np.stack(read).swapaxes(1, 2)
+        read = self.reader.read(w.start, e.time, w.row, e.latitude, w.column, e.longitude)
+        return read.swapaxes(0, 1)
 
     def scales(self, windows: Sequence[Window]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation of each window (B, L, 1, H|1, W|1), at its central time."""
@@ -162,15 +166,19 @@ class NeighbourhoodReader:
 
     def normalised(self, windows: Sequence[Window]) -> Tensor:
         """Return normalised tokens (B, L, K, I, J, V)."""
-        return self.normalise(windows, self.values(windows))
+        return self.normalise(windows, map(self._read, windows))
 
-    def normalise(self, windows: Sequence[Window], values: NDArray[np.float32]) -> Tensor:
-        """Return states (B, L, T, H, W), in physical units, as normalised tokens; the states are used up."""
-        mean, std = self.scales(windows)
-        values = forward(self.field, values)
-        values -= mean  # in place: a batch is large, and memory is what takes the time
-        values /= std
-        return tokenise(torch.from_numpy(values), self.token_size)
+    def normalise(self, windows: Sequence[Window], states: Iterable[NDArray[np.float32]]) -> Tensor:
+        """Return states (L, T, H, W) of ``windows``, in physical units, as normalised tokens."""
+        points = math.prod(self.token_size)
+        tokens = np.empty((len(windows), *self.tokens, points), np.float32)
+        for one, window, state in zip(tokens, windows, states, strict=True):
+            # one after the other, so that each is still in the processor's cache
+            mean, std = self._scale(window)
+            values = np.subtract(forward(self.field, state), mean[:, None], order="C")
+            values /= std[:, None]
+            tokenise(values, self.token_size, one)
+        return torch.from_numpy(tokens)
 
     def centres(self, windows: Sequence[Window]) -> Centres:
         """Return when and where the tokens of ``windows`` are centred."""
@@ -213,8 +221,9 @@ class NeighbourhoodReader:
         t, _, w = self.token_size
         rows = np.array([x.row for x in windows])[:, None] + np.arange(self.extent.latitude)
         area = self.reader.grid.row_area[rows]
-        weight = torch.from_numpy((area / area.mean(1, keepdims=True)).astype(np.float32))
-        return tokenise(weight[:, None, None, :, None].expand(-1, 1, t, -1, w), self.token_size)
+        weight = (area / area.mean(1, keepdims=True)).astype(np.float32)[:, None, None, :, None]
+        shape = (len(rows), 1, t, self.extent.latitude, w)
+        return torch.from_numpy(tokenise(np.broadcast_to(weight, shape), self.token_size))
 
 
 class TrainingBatches(torch.utils.data.Dataset[Batch]):

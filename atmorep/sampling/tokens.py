@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 Size = tuple[int, int, int]
 """Grid points a token in (time, latitude, longitude)."""
 
 
-def tokenise(values: Tensor, size: Size) -> Tensor:
-    """Cut (B, L, T, H, W) into tokens (B, L, K, I, J, V); V runs over (time, latitude, longitude)."""
+def tokenise(values: NDArray[Scalar], size: Size, out: NDArray[Scalar] | None = None) -> NDArray[Scalar]:
+    """Cut (…, T, H, W) into tokens (…, K, I, J, V); V runs over (time, latitude, longitude).
+
+    A row of a token moves as one item: point by point it takes three times as long.
+
+    Args:
+        values: of any type.
+        size: grid points a token.
+        out: C-contiguous, is written to and returned, where given.
+    """
     t, h, w = size
-    cut = values.unflatten(4, (-1, w)).unflatten(3, (-1, h)).unflatten(2, (-1, t))  # B L K t I h J w
-    return cut.permute(0, 1, 2, 4, 6, 3, 5, 7).flatten(-3)
+    *before, steps, rows, columns = values.shape
+    cut = (*before, steps // t, rows // h, columns // w)
+    tokens = np.empty((*cut, t * h * w), values.dtype) if out is None else out
+    row = np.dtype((np.void, w * values.itemsize))
+    lines = np.ascontiguousarray(values).view(row).reshape(*cut[:-2], t, cut[-2], h, cut[-1])
+    np.copyto(tokens.view(row).reshape(*cut, t, h), np.moveaxis(lines, (-4, -2), (-2, -1)))
+    return tokens
 
 
 def detokenise(tokens: Tensor, size: Size) -> Tensor:
-    """Join tokens (B, L, K, I, J, V) to (B, L, T, H, W); the inverse of :func:`tokenise`."""
+    """Join tokens (B, L, K, I, J, V) to (B, L, T, H, W); the inverse of :func:`tokenise`, for tensors."""
     cut = tokens.unflatten(-1, size)  # B L K I J t h w
     return cut.permute(0, 1, 2, 5, 3, 6, 4, 7).flatten(6, 7).flatten(4, 5).flatten(2, 3)
 

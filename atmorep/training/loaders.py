@@ -5,6 +5,7 @@ Workers import this module: it stays clear of Lightning, which takes longer to i
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from atmorep.config import Training
 from atmorep.sampling.batches import Batch
 from atmorep.training.problem import Problem
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Names of glibc's malloc.h."""
 
 
 class Batches(Dataset[Batch]):
@@ -26,6 +30,7 @@ class Batches(Dataset[Batch]):
     """
 
     def __init__(self, problem: Problem, purpose: str, rank: int, ranks: int) -> None:
+        keep_freed_memory()
         self._how = (problem, purpose, rank, ranks)
         self._opened = problem.open(purpose, rank, ranks)
 
@@ -35,6 +40,14 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         """Return batch ``number``, counted from the first epoch's first."""
         return self._opened[number]
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what a step frees for the next: the kernel takes long to hand out pages anew."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 2**30)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def training_loader(problem: Problem, rank: int = 0, ranks: int = 1, first: int = 0) -> DataLoader[Batch]:

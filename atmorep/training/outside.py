@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -23,9 +22,6 @@ from atmorep.model.multiformer import Multiformer
 from atmorep.sampling.batches import Batch
 from atmorep.training import native
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Names of glibc's malloc.h."""
-
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:
     """Yield the blocks of all encoders and decoders."""
@@ -36,7 +32,6 @@ def speed_up(model: nn.Module, settings: Training, device: torch.device) -> None
     """Apply what ``settings`` and ``device`` say of memory and speed; parameters keep their names."""
     if device.type == "cpu" and _tokens(model) >= native.LEAST_TOKENS:
         attend_natively(model)
-        keep_freed_memory()
     if settings.gradient_checkpointing:
         recompute_blocks(model)
     if settings.compile:
@@ -56,14 +51,6 @@ def attend_natively(model: nn.Module) -> None:
         for module in model.modules():
             if isinstance(module, Attend):
                 module.forward = partial(native.attend, module.forward)  # type: ignore[method-assign]
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what a step frees for the next: the kernel takes long to hand out pages anew."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 2**30)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def recompute_blocks(model: nn.Module) -> None:

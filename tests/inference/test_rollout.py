@@ -24,8 +24,8 @@ class Fed(NeighbourhoodReader):
 
     states: np.ndarray
 
-    def values(self, windows):
-        return self.states.copy()
+    def normalised(self, windows):
+        return self.normalise(windows, self.states)
 
 
 @pytest.fixture
