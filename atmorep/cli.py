@@ -95,6 +95,13 @@ COMMANDS = (
         ("field", "time", "latitude", "longitude"),
     ),
     Command(
+        "site",
+        "wind, power and wind roses at sites of a wind farm",
+        "site.stage:site",
+        arguments=("study",),
+        configured=False,
+    ),
+    Command(
         "card",
         "a bundle's model card with its skill",
         "card:card",
@@ -134,6 +141,7 @@ _OPTIONS = {
     "latitude": "degrees north",
     "longitude": "degrees east",
     "output": "NetCDF file (.nc) or Zarr store (.zarr) to be written; of a card a Markdown file",
+    "study": "YAML file of sites, turbine and wind, as config/examples/wind-farm.yaml",
     "metrics": "metrics.csv of the experiment that scored it",
     "directory": "folder with model_id<ID>.json and AtmoRep_id<ID>.mod",
     "bundle": "folder of a trained model; where it is to be written, it must not exist",

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -55,7 +55,11 @@ __all__ = [
     "load",
     "merged",
     "parse",
+    "read",
+    "validated",
 ]
+
+Form = TypeVar("Form", bound=Section)
 
 
 class Config(Section):
@@ -308,10 +312,15 @@ def parse(values: dict[str, Any], origin: str = "configuration") -> Config:
     Raises:
         ConfigError: naming each offending key, its value and the remedy.
     """
+    return validated(Config, values, origin)
+
+
+def validated(form: type[Form], values: dict[str, Any], origin: str) -> Form:
+    """Validate ``values`` of a file of any ``form``, as :func:`parse` does those of an experiment."""
     try:
-        return Config.model_validate(values)
+        return form.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(e) for e in error.errors()]
+        lines = [_explain(e, form) for e in error.errors()]
         raise ConfigError(f"{origin} is refused:\n" + "\n".join(f"  {x}" for x in lines)) from None
 
 
@@ -319,16 +328,17 @@ _KINDS = {
     "source": ("files", "simulated", "cds", "dwd"),
     "partner_source": ("files", "simulated", "dwd"),
     "finetune": ("target", "forecast"),
+    "wind": ("files", "model"),
 }
 """Values of ``kind`` that pydantic puts into the place of an error, behind which key."""
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, form: type[Section]) -> str:
     location = _written(tuple(str(part) for part in error["loc"]))
     key = ".".join(location)
     message = re.sub(r"^Value error, ", "", error["msg"])
     if error["type"] == "extra_forbidden":
-        return f"{key} = {error['input']!r}: there is no such key{_closest(location)}"
+        return f"{key} = {error['input']!r}: there is no such key{_closest(location, form)}"
     if error["type"] == "missing":
         return f"{key}: is missing; add it"
     if not key:
@@ -347,12 +357,12 @@ def _written(location: tuple[str, ...]) -> list[str]:
     return [part for part, kept in zip(location, keep, strict=True) if kept]
 
 
-def _closest(location: list[str]) -> str:
+def _closest(location: list[str], form: type[Section]) -> str:
     import difflib
 
     from atmorep.config.schema import keys
 
-    near = difflib.get_close_matches(location[-1], keys(), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(location[-1], keys(form), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else "; see docs/configuration.md"
 
 
@@ -364,11 +374,16 @@ def load(*paths: str | Path) -> Config:
     """
     values: dict[str, Any] = {}
     for path in paths:
-        values = merged(values, _read(path))
+        values = merged(values, read(path))
     return parse(values, " with ".join(str(path) for path in paths))
 
 
-def _read(path: str | Path) -> dict[str, Any]:
+def read(path: str | Path) -> dict[str, Any]:
+    """Read one YAML file.
+
+    Raises:
+        ConfigError: if it cannot be read or is not a mapping.
+    """
     try:
         values = yaml.safe_load(Path(path).read_text())
     except (OSError, yaml.YAMLError) as error:

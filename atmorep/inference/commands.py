@@ -35,7 +35,7 @@ def forecast(
         AtmoRepError: if something is refused; nothing is written then.
     """
     write = writer(output)
-    write(_pretrained(bundle).forecast(open_inputs(inputs), hours, members=members, start=start))
+    write(pretrained(bundle).forecast(open_inputs(inputs), hours, members=members, start=start))
 
 
 def counterfactual(
@@ -56,38 +56,38 @@ def counterfactual(
     Arguments and errors are those of :func:`forecast` and of :class:`atmorep.inference.elsewhere.Elsewhere`.
     """
     write, elsewhere = writer(output), Elsewhere(year, day, hour, latitude, longitude)
-    model, datasets = _pretrained(bundle), open_inputs(inputs)
+    model, datasets = pretrained(bundle), open_inputs(inputs)
     write(model.counterfactual(datasets, hours, elsewhere, members=members, start=start))
 
 
 def interpolate(bundle: str, inputs: Sequence[str], output: str, members: int | None = None) -> None:
     """Write the input with the times between filled; arguments and errors are those of :func:`forecast`."""
     write = writer(output)
-    write(_pretrained(bundle).interpolate(open_inputs(inputs), members=members))
+    write(pretrained(bundle).interpolate(open_inputs(inputs), members=members))
 
 
 def fill(bundle: str, inputs: Sequence[str], output: str, members: int | None = None) -> None:
     """Write the input with missing values filled; arguments and errors are those of :func:`forecast`."""
     write = writer(output)
-    write(_pretrained(bundle).fill(open_inputs(inputs), members=members))
+    write(pretrained(bundle).fill(open_inputs(inputs), members=members))
 
 
 def correct(bundle: str, inputs: Sequence[str], output: str, members: int | None = None) -> None:
     """Write the input predicted anew; arguments and errors are those of :func:`forecast`."""
     write = writer(output)
-    write(_pretrained(bundle).correct(open_inputs(inputs), members=members))
+    write(pretrained(bundle).correct(open_inputs(inputs), members=members))
 
 
 def downscale(bundle: str, inputs: Sequence[str], output: str, members: int | None = None) -> None:
     """Write the target of a downstream task; arguments and errors are those of :func:`forecast`."""
     write = writer(output)
-    write(_finetuned(bundle).downscale(open_inputs(inputs), members=members))
+    write(finetuned(bundle).downscale(open_inputs(inputs), members=members))
 
 
 def precipitation(bundle: str, inputs: Sequence[str], output: str, members: int | None = None) -> None:
     """Write corrected precipitation; arguments and errors are those of :func:`forecast`."""
     write = writer(output)
-    write(_finetuned(bundle).precipitation(open_inputs(inputs), members=members))
+    write(finetuned(bundle).precipitation(open_inputs(inputs), members=members))
 
 
 def attention(
@@ -101,7 +101,7 @@ def attention(
 ) -> None:
     """Write what tokens attend to; see :meth:`atmorep.inference.pretrained.Pretrained.attention`."""
     write = writer(output)
-    write(_pretrained(bundle).attention(open_inputs(inputs), field, time, latitude, longitude))
+    write(pretrained(bundle).attention(open_inputs(inputs), field, time, latitude, longitude))
 
 
 def embed(
@@ -115,10 +115,15 @@ def embed(
 ) -> None:
     """Write the tokens around a place; see :meth:`atmorep.inference.pretrained.Pretrained.embed`."""
     write = writer(output)
-    write(_pretrained(bundle).embed(open_inputs(inputs), field, time, latitude, longitude))
+    write(pretrained(bundle).embed(open_inputs(inputs), field, time, latitude, longitude))
 
 
-def _pretrained(bundle: str) -> Pretrained:
+def pretrained(bundle: str) -> Pretrained:
+    """Load a bundle of fields.
+
+    Raises:
+        ConfigError: if it is of a downstream task.
+    """
     model = atmorep.load(bundle)
     if not isinstance(model, Pretrained):
         raise ConfigError(
@@ -128,7 +133,12 @@ def _pretrained(bundle: str) -> Pretrained:
     return model
 
 
-def _finetuned(bundle: str) -> FineTuned:
+def finetuned(bundle: str) -> FineTuned:
+    """Load a bundle of a downstream task.
+
+    Raises:
+        ConfigError: if it is of fields.
+    """
     model = atmorep.load(bundle)
     if not isinstance(model, FineTuned):
         raise ConfigError(f"{bundle}: is of no downstream task; name a bundle that 'atmorep finetune' wrote")

@@ -20,6 +20,8 @@ FIELDS = ("t", "2t")
 GLOBE = Grid(90, 0, 10, (19, 36))
 NEIGHBOURHOOD = Grid(50, 20, 10, (6, 9))  # of the small experiment, no more
 NAMES = {"t": "t", "2t": "t2m", "tp": "tp"}
+CLIMATE = {"10u": (0, 10), "10v": (0, 10), "msl": (101_000, 1500), "2t": (280, 10)}
+"""Mean and standard deviation."""
 
 
 def saved(
@@ -66,3 +68,14 @@ def own(times: np.ndarray | None = None, grid: Grid = GLOBE, fields: tuple[str, 
 def truth(name: str, times: np.ndarray, grid: Grid) -> np.ndarray:
     """States (time, [level], row, column)."""
     return own(times, grid, (name,))[NAMES[name]].to_numpy()
+
+
+def climate(fields: tuple[str, ...] | dict) -> dict[str, Path]:
+    """Files of normalisation, of about the climate of each field."""
+    paths = {}
+    for name in fields:
+        means = zip(("mean", "std"), CLIMATE[name], strict=True)
+        full = {what: (("month", "level"), np.full((12, 1), value, np.float32)) for what, value in means}
+        paths[name] = Path(f"{name}.nc")
+        xr.Dataset(full, {"level": [0]}).to_netcdf(paths[name])
+    return paths

@@ -1,12 +1,10 @@
 """A model in a user's hands: what it returns is what the model computes, whatever form the input has."""
 
-from pathlib import Path
-
 import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from own_data import FIELDS, GLOBE, GUESSED, NEIGHBOURHOOD, hours, own, saved, truth
+from own_data import CLIMATE, FIELDS, GLOBE, GUESSED, NEIGHBOURHOOD, climate, hours, own, saved, truth
 
 import atmorep
 from atmorep.errors import AtmoRepError, ConfigError, DataError, SourceError
@@ -16,9 +14,6 @@ from atmorep.inference.opened import open_inputs
 from atmorep.inference.predictor import Predictor
 from atmorep.inference.rollout import Rollout
 from atmorep.sampling.windows import Window
-
-CLIMATE = {"10u": (0, 10), "msl": (101_000, 1500), "2t": (280, 10)}
-"""Mean and standard deviation."""
 
 
 @pytest.fixture
@@ -375,14 +370,3 @@ class TestRealFiles:
             assert found[name].shape == (1, 4, 1, *Grid.from_config(config.data.grid).shape)
             mean, std = CLIMATE[name]
             assert abs(float(found[name].mean()) - mean) < 3 * std
-
-
-def climate(fields):
-    """Files of normalisation, of about the climate of each field."""
-    paths = {}
-    for name in fields:
-        means = zip(("mean", "std"), CLIMATE[name], strict=True)
-        full = {what: (("month", "level"), np.full((12, 1), value, np.float32)) for what, value in means}
-        paths[name] = Path(f"{name}.nc")
-        xr.Dataset(full, {"level": [0]}).to_netcdf(paths[name])
-    return paths
