@@ -3,7 +3,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from own_data import GUESSED, own, saved
 
+import atmorep
 from atmorep.grids import Grid
 from atmorep.inference.blend import Blend, Cover, Line
 
@@ -74,3 +76,28 @@ def test_the_seam_of_neighbourhoods_that_disagree_is_small_round_the_globe():
     assert seams["a"] < 0.25 * seams["b"]
     border = np.abs(np.diff(smooth, axis=1, append=smooth[:, :1])).mean(0)
     assert border[-1] < 2 * border.mean()  # where longitudes begin again, as anywhere
+
+
+class TestForecast:
+    """A seam is a mean jump where neighbourhoods begin and end that exceeds the mean jump elsewhere."""
+
+    def test_that_of_a_blended_forecast_is_none(self, configure, repository, monkeypatch):
+        """Of an untrained model, which puts into each neighbourhood a pattern of its own."""
+        monkeypatch.syspath_prepend(repository / "benchmarks")
+        import seam
+
+        found = seam.seams(atmorep.load(saved(configure(**GUESSED))), own(), 12)
+        for field in ("t", "2t"):
+            assert found["side by side"][field] > 1.5
+            assert found["blended"][field] < 1.1
+
+    def test_is_measured_where_it_is(self, repository, monkeypatch):
+        """Blocks of 20 columns that differ by one, with noise of deviation 0.1: jumps of 1 over 0.2 / √π."""
+        monkeypatch.syspath_prepend(repository / "benchmarks")
+        import seam
+
+        cover = seam.side_by_side(Cover.of(Grid(90, 0, 3, (61, 120)), 15, 20))
+        smooth = np.random.default_rng(2).normal(scale=0.1, size=(50, 61, 120))
+        assert abs(seam.seam(smooth, cover) - 1) < 0.02
+        blocks = smooth + np.arange(120) // 20 % 2
+        assert abs(seam.seam(blocks, cover) - np.sqrt(np.pi) / 0.2) < 0.3

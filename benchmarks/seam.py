@@ -1,0 +1,118 @@
+"""The seam of a forecast: how much more it jumps where neighbourhoods begin and end than elsewhere.
+
+    python benchmarks/seam.py BUNDLE INPUT [INPUT …] [--hours 3]
+
+Jumps are differences between neighbouring points of the departure from the last given state, of each member
+and field. Forecast as `atmorep forecast` does, overlapping and blended, and with neighbourhoods side by side.
+A ratio of one is no seam.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from measuring import Target, measured, parser, report
+from numpy.typing import NDArray
+
+from atmorep.inference import ahead
+from atmorep.inference.blend import Cover, Line
+from atmorep.inference.commands import pretrained
+from atmorep.inference.opened import open_inputs
+from atmorep.inference.pretrained import Pretrained
+from atmorep.inference.request import Datasets, Request
+
+
+class Apart(Line):
+    """Neighbourhoods side by side: each point is of one alone."""
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """First point of each neighbourhood; the last one ends with the domain."""
+        return tuple(min(start, self.size - self.extent) for start in range(0, self.size, self.extent))
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """One where no neighbourhood before has been (neighbourhood, extent)."""
+        found, taken = [], np.zeros(self.size, bool)
+        for points in map(self.points, self.starts):
+            found.append((~taken[points]).astype(np.float64))
+            taken[points] = True
+        return np.stack(found)
+
+
+def side_by_side(cover: Cover) -> Cover:
+    """Return neighbourhoods of the same extent that do not overlap."""
+    return Cover(*(Apart(line.size, line.extent, line.periodic) for line in (cover.rows, cover.columns)))
+
+
+def borders(line: Line) -> NDArray[np.bool_]:
+    """Whether a neighbourhood begins or ends behind each point but, where it is no ring, the last."""
+    reached = np.zeros((len(line.starts), line.size), bool)
+    for own, start, weights in zip(reached, line.starts, line.weights, strict=True):
+        own[line.points(start)] = weights > 0
+    found: NDArray[np.bool_] = (reached != np.roll(reached, -1, axis=1)).any(axis=0)
+    return found if line.periodic else found[:-1]
+
+
+def seam(values: NDArray[np.float32], cover: Cover) -> float:
+    """Mean jump at borders over that elsewhere, of the worse direction.
+
+    Args:
+        values: (…, row, column) of the domain.
+        cover: its neighbourhoods.
+    """
+    ratios = []
+    for axis, line in ((-2, cover.rows), (-1, cover.columns)):
+        jumps = np.abs(np.moveaxis(np.roll(values, -1, axis) - values, axis, -1))
+        at = borders(line)
+        jumps = jumps[..., : at.size]
+        ratios.append(float(jumps[..., at].mean() / jumps[..., ~at].mean()))
+    return max(ratios)
+
+
+def forecasts(model: Pretrained, datasets: Datasets, hours: int) -> dict[str, tuple[Cover, xr.Dataset]]:
+    """Forecast, blended and side by side; returned with the neighbourhoods of each."""
+    found = {}
+    for name in ("blended", "side by side"):
+        request = Request.of(model, model.folder, datasets, None)
+        cover = request.cover if name == "blended" else side_by_side(request.cover)
+        vars(request)["cover"] = cover
+        plan = ahead.Plan.of(request, hours, None)
+        found[name] = cover, ahead.forecast(request, plan, request.readers, name)
+    return found
+
+
+def seams(model: Pretrained, datasets: Datasets, hours: int) -> dict[str, dict[str, float]]:
+    """The seam by way of putting neighbourhoods together, and field."""
+    request, found = Request.of(model, model.folder, datasets, None), {}
+    for name, (cover, forecast) in forecasts(model, datasets, hours).items():
+        found[name] = {}
+        for field in model.model.predicted:
+            first = int(np.flatnonzero(request.given.available())[-1])
+            before = request.given.readers[field].read(first, 1, 0, cover.rows.size, 0, cover.columns.size)[0]
+            ahead_of = forecast[field].to_numpy()
+            ahead_of = ahead_of if "level" in forecast[field].dims else ahead_of[..., None, :, :]
+            found[name][field] = seam(ahead_of - before, cover)
+    return found
+
+
+def main() -> None:
+    """Measure."""
+    made = parser(__doc__)
+    made.add_argument("bundle")
+    made.add_argument("inputs", type=Path, nargs="+")
+    made.add_argument("--hours", type=int, default=3)
+    given = made.parse_args()
+    for name, fields in seams(pretrained(given.bundle), open_inputs(given.inputs), given.hours).items():
+        target = Target("value", "≤", 1.2) if name == "blended" else None
+        for field, value in fields.items():
+            report(
+                measured(f"seam of {field}, {name}", value, "jumps over those elsewhere", target), given.rows
+            )
+
+
+if __name__ == "__main__":
+    main()
