@@ -1,10 +1,11 @@
-"""The seam of a forecast: how much more it jumps where neighbourhoods begin and end than elsewhere.
+"""The seam of a forecast: how much more it jumps where neighbourhoods begin and end than between tokens.
 
     python benchmarks/seam.py BUNDLE INPUT [INPUT …] [--hours 3]
 
 Jumps are differences between neighbouring points of the departure from the last given state, of each member
 and field. Forecast as `atmorep forecast` does, overlapping and blended, and with neighbourhoods side by side.
-A ratio of one is no seam.
+Neighbourhoods end where tokens do, which leave a texture of their own: those within are what is compared
+with. A ratio of one is no seam.
 """
 
 from __future__ import annotations
@@ -48,29 +49,36 @@ def side_by_side(cover: Cover) -> Cover:
     return Cover(*(Apart(line.size, line.extent, line.periodic) for line in (cover.rows, cover.columns)))
 
 
-def borders(line: Line) -> NDArray[np.bool_]:
-    """Whether a neighbourhood begins or ends behind each point but, where it is no ring, the last."""
-    reached = np.zeros((len(line.starts), line.size), bool)
+def borders(line: Line, length: int) -> NDArray[np.bool_]:
+    """Whether pieces of ``length`` points of a neighbourhood meet behind each point of a line (size,)."""
+    reached = np.zeros((len(line.starts), line.size), int)
     for own, start, weights in zip(reached, line.starts, line.weights, strict=True):
-        own[line.points(start)] = weights > 0
+        pieces = 1 + np.arange(line.extent) // length
+        own[line.points(start)] = np.where(weights > 0, pieces, 0)
     found: NDArray[np.bool_] = (reached != np.roll(reached, -1, axis=1)).any(axis=0)
-    return found if line.periodic else found[:-1]
+    if not line.periodic:
+        found[-1] = False
+    return found
 
 
-def seam(values: NDArray[np.float32], cover: Cover) -> float:
-    """Mean jump at borders over that elsewhere, of the worse direction.
+def seam(values: NDArray[np.float32], cover: Cover, token: tuple[int, int]) -> float:
+    """Mean jump between neighbourhoods over that between tokens within, of the worse direction.
+
+    Directions in which every border of tokens is one of neighbourhoods are left out.
 
     Args:
         values: (…, row, column) of the domain.
         cover: its neighbourhoods.
+        token: rows and columns of a token.
     """
     ratios = []
-    for axis, line in ((-2, cover.rows), (-1, cover.columns)):
+    for axis, line, length in ((-2, cover.rows, token[0]), (-1, cover.columns, token[1])):
         jumps = np.abs(np.moveaxis(np.roll(values, -1, axis) - values, axis, -1))
-        at = borders(line)
-        jumps = jumps[..., : at.size]
-        ratios.append(float(jumps[..., at].mean() / jumps[..., ~at].mean()))
-    return max(ratios)
+        between = borders(line, line.extent)
+        within = borders(line, length) & ~between
+        if between.any() and within.any():
+            ratios.append(float(jumps[..., between].mean() / jumps[..., within].mean()))
+    return max(ratios, default=np.nan)
 
 
 def forecasts(model: Pretrained, datasets: Datasets, hours: int) -> dict[str, tuple[Cover, xr.Dataset]]:
@@ -95,7 +103,8 @@ def seams(model: Pretrained, datasets: Datasets, hours: int) -> dict[str, dict[s
             before = request.given.readers[field].read(first, 1, 0, cover.rows.size, 0, cover.columns.size)[0]
             ahead_of = forecast[field].to_numpy()
             ahead_of = ahead_of if "level" in forecast[field].dims else ahead_of[..., None, :, :]
-            found[name][field] = seam(ahead_of - before, cover)
+            size = model.config.token_size(field)
+            found[name][field] = seam(ahead_of - before, cover, (size.latitude, size.longitude))
     return found
 
 
@@ -109,9 +118,8 @@ def main() -> None:
     for name, fields in seams(pretrained(given.bundle), open_inputs(given.inputs), given.hours).items():
         target = Target("value", "≤", 1.2) if name == "blended" else None
         for field, value in fields.items():
-            report(
-                measured(f"seam of {field}, {name}", value, "jumps over those elsewhere", target), given.rows
-            )
+            row = measured(f"seam of {field}, {name}", value, "jumps over those between tokens", target)
+            report(row, given.rows)
 
 
 if __name__ == "__main__":

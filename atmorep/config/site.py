@@ -48,7 +48,7 @@ class WindModel(_Wind):
     """GRIB files, NetCDF files or Zarr stores with all fields of the model."""
     every_hours: int | None = Field(default=None, gt=0, le=24)
     """States of the input that are shown to the model: those at every so many hours from 00 UTC on; default
-    all. ``use: interpolate`` predicts the hours between."""
+    all. ``use: interpolate`` predicts the hours between, by a model whose tokens hold one time step."""
     hours: int | None = Field(default=None, gt=0)
     """How far ahead; ``use: forecast`` only."""
     members: int | None = Field(default=None, gt=0)

@@ -46,11 +46,10 @@ def roses(found: xr.Dataset) -> Picture:
     down = -(-count // across)
     colours = cm.batlow(np.linspace(0.1, 0.9, found.sizes["speed_class"]))
     top = float(found["rose"].sum("speed_class").max())
+    tall = 3.1 * down + 0.7
     with rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 2.9 * down + 0.5))
-        figure.subplots_adjust(
-            left=0.04, right=0.96, bottom=0.04, top=1 - 0.75 / (2.9 * down + 0.5), hspace=0.4
-        )
+        figure = Figure(figsize=(8.4, tall))
+        figure.subplots_adjust(0.05, 0.3 / tall, 0.95, 1 - 1.1 / tall, wspace=0.35, hspace=0.45)
         for number in range(count):
             axis = figure.add_subplot(down, across, number + 1, projection="polar")
             _rose(axis, found.isel(site=number), colours, top)
@@ -85,17 +84,16 @@ def series(found: xr.Dataset) -> Picture:
     """Wind speed at the hub of each site: mean and range of the members, by hour or by day."""
     speed, daily = found["wind_speed"], np.ptp(found["time"].to_numpy()) > np.timedelta64(_LONGEST_DAYS, "D")
     speed = speed.resample(time="1D").mean() if daily else speed
-    locator = AutoDateLocator(maxticks=8)
     with rc_context(STYLE):
         figure, axes = panels(found.sizes["site"], 1, 1.3, legend=1)
-        for axis, (name, own) in zip(axes, speed.groupby("site"), strict=True):
-            own = own.squeeze("site")
+        for axis, name in zip(axes, found["site"].to_numpy().tolist(), strict=True):
+            own, locator = speed.sel(site=name), AutoDateLocator(maxticks=8)
             ends = own.min("number"), own.max("number")
             axis.fill_between(own["time"], *ends, color="#56B4E9", alpha=0.5, label="range of the members")
             axis.plot(own["time"], own.mean("number"), color="#0072B2", label="mean of the members")
             axis.set_ylim(0, None)
             axis.set_ylabel("m s⁻¹")
-            axis.set_title(str(name), loc="left")
+            axis.set_title(name, loc="left")
             axis.xaxis.set_major_locator(locator)
             axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=2)

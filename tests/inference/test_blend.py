@@ -1,11 +1,10 @@
 """Overlapping neighbourhoods: they cover, their weights add up to one, and what they predict has no seam."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from own_data import GUESSED, own, saved
 
-import atmorep
 from atmorep.grids import Grid
 from atmorep.inference.blend import Blend, Cover, Line
 
@@ -78,26 +77,38 @@ def test_the_seam_of_neighbourhoods_that_disagree_is_small_round_the_globe():
     assert border[-1] < 2 * border.mean()  # where longitudes begin again, as anywhere
 
 
-class TestForecast:
-    """A seam is a mean jump where neighbourhoods begin and end that exceeds the mean jump elsewhere."""
+class TestSeam:
+    """As benchmarks/seam.py measures it: jumps between neighbourhoods over those between tokens within."""
 
-    def test_that_of_a_blended_forecast_is_none(self, configure, repository, monkeypatch):
-        """Of an untrained model, which puts into each neighbourhood a pattern of its own."""
+    @pytest.fixture(autouse=True)
+    def _measure(self, repository, monkeypatch):
         monkeypatch.syspath_prepend(repository / "benchmarks")
         import seam
 
-        found = seam.seams(atmorep.load(saved(configure(**GUESSED))), own(), 12)
-        for field in ("t", "2t"):
-            assert found["side by side"][field] > 1.5
-            assert found["blended"][field] < 1.1
+        self.grid, self.module = Grid(90, 0, 3, (61, 120)), seam
+        self.cover = Cover.of(self.grid, 15, 20)
 
-    def test_is_measured_where_it_is(self, repository, monkeypatch):
-        """Blocks of 20 columns that differ by one, with noise of deviation 0.1: jumps of 1 over 0.2 / √π."""
-        monkeypatch.syspath_prepend(repository / "benchmarks")
-        import seam
+    def test_blocks_that_differ_by_one(self):
+        """With noise of deviation 0.1, whose mean jump is 0.2 / √π: alone it has no seam."""
+        apart = self.module.side_by_side(self.cover)
+        noise = np.random.default_rng(2).normal(scale=0.1, size=(50, 61, 120))
+        assert abs(self.module.seam(noise, apart, (5, 5)) - 1) < 0.05
+        blocks = noise + np.arange(120) // 20 % 2
+        assert abs(self.module.seam(blocks, apart, (5, 5)) - np.sqrt(np.pi) / 0.2) < 0.3
 
-        cover = seam.side_by_side(Cover.of(Grid(90, 0, 3, (61, 120)), 15, 20))
-        smooth = np.random.default_rng(2).normal(scale=0.1, size=(50, 61, 120))
-        assert abs(seam.seam(smooth, cover) - 1) < 0.02
-        blocks = smooth + np.arange(120) // 20 % 2
-        assert abs(seam.seam(blocks, cover) - np.sqrt(np.pi) / 0.2) < 0.3
+    def test_neighbourhoods_that_disagree_have_one_side_by_side_and_none_blended(self):
+        """Each is off by a constant of its own, of variance one, and its tokens by a tenth of that."""
+        random = np.random.default_rng(3)
+
+        def predict(number, tile):
+            return offsets[number] + np.kron(random.normal(scale=0.1, size=(20, 3, 4)), np.ones((5, 5)))
+
+        ratios = []
+        for cover in (self.module.side_by_side(self.cover), self.cover):
+            offsets, blend = random.normal(size=(len(cover.tiles), 20, 1, 1)), Blend(cover, (20,))
+            for number, tile in enumerate(cover.tiles):
+                blend.add(tile, predict(number, tile))
+            ratios.append(self.module.seam(blend.values, cover, (5, 5)))
+        apart, blended = ratios
+        assert apart > 7
+        assert blended < 1.2
