@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 _SAMPLES, _SEED = 1000, 0
 
 
-def to_hub(speed: Floats, height: float, turbine: Turbine, shear: float) -> Floats:
+def to_hub(speed: Floats, height: float, turbine: Turbine, shear: float | Floats) -> Floats:
     """Wind speed at the height of the hub by the power law, speed x (hub / height) ** shear.
 
     A rule of thumb for neutral air over even ground (Justus and Mikhail 1976, doi:10.1029/GL003i005p00261).
@@ -82,8 +82,12 @@ def capacity(share: Floats, days: NDArray[np.int64], bounds: float, block_days: 
     mean = members.mean(axis=0)
     best = int(mean.argmax())
     drawn = _resampled(share.mean(axis=0), days, block_days)
-    period, behind = (np.stack(interval(values)) for values in (drawn, drawn[:, [best]] - drawn))
+    period, behind = (_interval(values) for values in (drawn, drawn[:, [best]] - drawn))
     return Capacity(mean, lower, upper, period, mean[best] - mean, behind)
+
+
+def _interval(drawn: Floats) -> Floats:
+    return np.stack(interval(drawn)).astype(np.float64)
 
 
 def _resampled(share: Floats, days: NDArray[np.int64], block_days: int) -> Floats:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from cmcrameri import cm
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
@@ -26,7 +27,8 @@ def capacity_factors(found: xr.Dataset) -> Picture:
         drawn = (("capacity_factor_interval", 1, "#E69F00"), ("capacity_factor_bounds", 4, "#0072B2"))
         labels = ("another such period (95 %)", "ensemble's bounds")
         for (name, width, colour), label in zip(drawn, labels, strict=True):
-            axis.hlines(place, *found[name].to_numpy(), colors=colour, linewidth=width, label=label)
+            lower, upper = found[name].to_numpy()
+            axis.hlines(place, lower, upper, colors=colour, linewidth=width, label=label)
         axis.plot(mean, place, "o", color="black", label="mean of the members")
         axis.set_yticks(place, found["site"].to_numpy().tolist())
         axis.set_ylim(len(place) - 0.5, -0.5)
@@ -61,8 +63,9 @@ def roses(found: xr.Dataset) -> Picture:
     return save(figure, "roses.svg", f"{caption} Most often: {each}.", caption)
 
 
-def _rose(axis: PolarAxes, found: xr.Dataset, colours: NDArray[np.float64], top: float) -> None:
+def _rose(axis: Axes, found: xr.Dataset, colours: NDArray[np.float64], top: float) -> None:
     """One wind rose; radii are alike in all."""
+    assert isinstance(axis, PolarAxes)
     axis.set_theta_zero_location("N")
     axis.set_theta_direction(-1)
     angles, width = np.radians(found["sector"].to_numpy()), 2 * np.pi / found.sizes["sector"]
