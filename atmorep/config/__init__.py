@@ -16,13 +16,14 @@ from atmorep.config.container import Image
 from atmorep.config.coupling import Coupling
 from atmorep.config.data import Data, GridConfig, Levels, Period, Periods
 from atmorep.config.downstream import check_tasks
+from atmorep.config.evaluation import Evaluation, check_evaluation
 from atmorep.config.finetune import ForecastTask, TargetTask, Task
 from atmorep.config.loss import Loss
 from atmorep.config.masking import FieldMasking, Masking
 from atmorep.config.network import Extent, FieldConfig, Network
 from atmorep.config.source import CdsSource, FilesSource, SimulatedSource, Source
 from atmorep.config.target import Static, Target
-from atmorep.config.training import Evaluation, Training
+from atmorep.config.training import Training
 from atmorep.errors import ConfigError
 from atmorep.fields import field as known_field
 
@@ -195,23 +196,8 @@ class Config(Section):
             )
 
     @model_validator(mode="after")
-    def _leads_fit(self) -> Config:
-        step = self.data.time_step
-        if self.evaluation.every_hours % step:
-            raise ValueError(
-                f"evaluation.every_hours: {self.evaluation.every_hours} h must be a multiple of "
-                f"data.time_step = {step} h"
-            )
-        for name in self.fields:
-            token = self.token_size(name).time * step
-            longest = (self.network.neighbourhood.time - self.token_size(name).time) * step
-            for lead in self.evaluation.lead_hours:
-                if lead % step or not 0 < lead <= longest:
-                    raise ValueError(
-                        f"evaluation.lead_hours: {lead} h must be a positive multiple of "
-                        f"data.time_step = {step} h, at most {longest} h so that field {name} "
-                        f"keeps a visible token of {token} h"
-                    )
+    def _evaluation_fits(self) -> Config:
+        check_evaluation(self)
         return self
 
     @model_validator(mode="after")

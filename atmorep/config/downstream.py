@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from atmorep.config.evaluation import ZeroShot
 from atmorep.config.finetune import ForecastTask, TargetTask
 from atmorep.config.target import DwdTarget, SimulatedTarget, Target
 from atmorep.errors import ConfigError
@@ -13,8 +14,8 @@ from atmorep.fields import field as known_field
 if TYPE_CHECKING:
     from atmorep.config import Config
 
-ZERO_SHOT = ("reconstruction", "forecast", "temporal_interpolation")
-"""What pretrained models are scored on, as in ``metrics.csv``."""
+ZERO_SHOT: tuple[str, ...] = get_args(ZeroShot)
+"""What pretrained models can be scored on, as in ``metrics.csv``."""
 
 
 def check_tasks(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""Optimiser, schedule, execution and evaluation."""
+"""Optimiser, schedule and execution."""
 
 from __future__ import annotations
 
@@ -105,23 +105,3 @@ class Training(Execution):
     def determining(self) -> dict[str, Any]:
         """Return the keys that determine the result, as plain values: all but those of :class:`Execution`."""
         return self.model_dump(mode="json", exclude=set(Execution.model_fields))
-
-
-class Evaluation(Section):
-    """What the held-out period is scored on."""
-
-    every_hours: int = Field(default=24, ge=1)
-    """Hours between two initial times."""
-    lead_hours: tuple[int, ...] = (3, 6)
-    """Lead times of the zero-shot forecast in hours; a fine-tuned one is scored on those that it predicts
-    at once, and at the end of each step of its roll-out."""
-    mask_ratio: float = Field(default=0.5, gt=0, lt=1)
-    """Share of tokens hidden in masked reconstruction."""
-    bootstrap_samples: int = Field(default=1000, ge=100)
-    """Resamples of the block bootstrap over initial times."""
-    bootstrap_block_days: float = Field(default=5.0, gt=0)
-    """Length of a block in days; longer than the weather's memory."""
-    seed: int = Field(default=0, ge=0)
-    """Seed of evaluation masks and of the bootstrap."""
-    batch_size: int = Field(default=16, ge=1)
-    """Neighbourhoods predicted at a time."""

@@ -1,7 +1,7 @@
-"""Baselines in time: what is known without a model from the visible points of the same place.
+"""Baselines: what is known without a model from the visible points, of the same place or of those around.
 
-Arrays have the axes (step, level, row, column); time is the first one. Where no step of a place is
-visible there is nothing to persist or interpolate: the climatology stands in.
+Arrays have the axes (step, level, row, column); time is the first one. Where nothing is visible to persist
+or interpolate, the climatology stands in.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.linalg import LaplacianNd, splu
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -50,10 +51,39 @@ def climatology(values: Values, hidden: Mask, climatology: Values) -> Values:
     return climatology
 
 
+def harmonic(values: Values, hidden: Mask, climatology: Values) -> Values:
+    """Fill gaps in space: the anomaly within is the harmonic function of that around.
+
+    Each hidden point has the mean of its neighbours' anomalies (the discrete Laplace equation), those at the
+    edge of what is looked at of as many as they have. A state without a visible point gets the climatology.
+    Arguments as in :func:`persistence`.
+    """
+    anomaly, filled = values - climatology, climatology.copy()
+    states = hidden.reshape(-1, *hidden.shape[2:])
+    for gap in np.unique(states, axis=0):
+        alike = (hidden == gap).all(axis=(2, 3))
+        if not gap.all():
+            filled[alike] += _harmonic(anomaly[alike], gap)
+    return np.where(hidden, filled, values)
+
+
+def _harmonic(states: Values, gap: Mask) -> Values:
+    """Fill ``gap`` (row, column) of states (state, row, column)."""
+    flat, inside = states.reshape(len(states), -1).copy(), gap.ravel()
+    if not inside.any():
+        return states
+    laplacian = LaplacianNd(gap.shape, boundary_conditions="neumann", dtype=np.float64)
+    matrix = laplacian.tosparse().tocsr()[inside]
+    around = matrix[:, ~inside] @ flat[:, ~inside].T
+    flat[:, inside] = splu(matrix[:, inside].tocsc()).solve(-around.astype(np.float64)).T
+    return flat.reshape(states.shape)
+
+
 BASELINES: dict[str, Callable[[Values, Mask, Values], Values]] = {
     "persistence": persistence,
     "climatology": climatology,
     "linear": linear,
+    "harmonic": harmonic,
 }
 """Baselines by the name they have in ``metrics.csv``."""
 

@@ -24,8 +24,8 @@ from atmorep.evaluation import output
 from atmorep.evaluation.bootstrap import resamples
 from atmorep.evaluation.forecasts import evaluate_forecasts
 from atmorep.evaluation.metrics import table
-from atmorep.evaluation.patterns import Patterns, classes
-from atmorep.evaluation.states import Scored, StateScores
+from atmorep.evaluation.patterns import Patterns
+from atmorep.evaluation.states import Scored, StateScores, regions
 from atmorep.paths import Paths
 from atmorep.sampling.windows import valid_starts
 from atmorep.store.reader import FieldReader
@@ -140,9 +140,9 @@ class TaskEvaluation:
     @cached_property
     def scored(self) -> Scored:
         """What is computed."""
-        target = self.inputs.target
-        edges = classes(target.field, *target.normalisation())
-        return Scored(self.inputs.task, self.predictor.tails, Patterns(target.grid, edges))
+        target, scores = self.inputs.target, self.inputs.task.scores
+        patterns = Patterns.of_field(target.field, target.grid, *target.normalisation())
+        return Scored(scores.thresholds, scores.scales, self.predictor.tails, patterns)
 
     @property
     def models(self) -> dict[str, int]:
@@ -196,7 +196,8 @@ def score_task(evaluation: TaskEvaluation) -> None:
 def _score(evaluation: TaskEvaluation, folder: Path) -> None:
     inputs, scored, times = evaluation.inputs, evaluation.scored, evaluation.times
     subject = output.Subject(inputs.config, inputs.target.field, Paths(inputs.config).finetuned(inputs.name))
-    scores = StateScores(scored, evaluation.models, inputs.target.grid, len(times))
+    areas = regions(inputs.target.grid, inputs.task.holdout)
+    scores = StateScores(scored, evaluation.models, areas, len(times))
     predictions = _predictions(evaluation, subject, folder / "predictions.zarr")
     series = Series(evaluation)
     rows, columns = (slice(0, size) for size in inputs.target.grid.shape)

@@ -195,8 +195,8 @@ def evaluate_forecasts(config: Config, name: str) -> None:
     """Score the fine-tuned model of a forecast task; writes ``Paths(config).task_evaluation(name)``.
 
     The folder appears as a whole: ``metrics.csv`` of all fields, and of each field a folder of its name with
-    ``statistics.nc``, ``maps.nc`` and ``predictions.zarr``. Memory is bounded by ``evaluation.batch_size``
-    members of neighbourhoods, and a state of the domain for the damping.
+    ``statistics.nc``, ``maps.nc``, ``calibration.nc`` and ``predictions.zarr``. Memory is bounded by
+    ``evaluation.batch_size`` members of neighbourhoods, and the members of a state of the domain.
 
     Raises:
         DataError: if no test period holds a neighbourhood and its forecast, or the model predicts values
@@ -231,6 +231,7 @@ def _score(evaluation: ForecastEvaluation, folder: Path) -> None:
     for field, outcome in outcomes.items():
         of = subject(evaluation, field)
         output.write_statistics(of, {task.name: outcome.means}, DESCRIBED, folder / field / "statistics.nc")
+        output.write_calibration(of, {task.name: outcome.calibration}, folder / field / "calibration.nc")
         output.write_maps(of, {task.name: outcome.case}, folder / field / "maps.nc")
     tables = [outcome.table for outcome in outcomes.values()]
     pd.concat(tables).to_csv(folder / "metrics.csv", index=False, float_format="%.8g")

@@ -114,6 +114,9 @@ class Predictions:
     Dimensions: init_time, lead_time, number, level (where there is one), latitude, longitude. A chunk holds
     as many initial times of the whole domain as fit into ``CHUNK_BYTES``, or one piece where not a single
     one does (:func:`chunk_shape`).
+
+    Attributes:
+        array: the Zarr array; without what is held until :meth:`flush`.
     """
 
     def __init__(
@@ -143,7 +146,7 @@ class Predictions:
             warnings.simplefilter("ignore")
             described = subject.describe(dataset, title)
             described.to_zarr(path, compute=False, encoding=encoding, zarr_format=3, consolidated=True)
-        self._array: Any = zarr.open_array(path / subject.field, mode="r+")
+        self.array: Any = zarr.open_array(path / subject.field, mode="r+")
         self._shape = shape
         self._chunk: NDArray[np.float32] = np.empty(chunk, np.float32)
         self._corner: tuple[int, int, int] | None = None
@@ -182,7 +185,7 @@ class Predictions:
         held = self._chunk[: self._shape[0] - time, ..., : height - row, : width - column]
         times, rows, columns = held.shape[0], *held.shape[-2:]
         place = (slice(row, row + rows), slice(column, column + columns))
-        self._array[time : time + times, ..., *place] = held
+        self.array[time : time + times, ..., *place] = held
         self._corner = None
 
 
@@ -272,6 +275,21 @@ def write_maps(subject: Subject, cases: dict[str, xr.Dataset], path: Path) -> No
     }
     packed["hidden"] |= {"dtype": "int8", "_FillValue": np.int8(-1)}
     write(subject.describe(dataset, "One case of median error a task"), path, packed)
+
+
+def write_calibration(subject: Subject, found: Mapping[str, xr.Dataset], path: Path) -> None:
+    """Write how large errors are by spread, of the tasks whose predictions are kept, as one NetCDF file."""
+    kept = {task: dataset for task, dataset in found.items() if dataset.data_vars}
+    dataset = _join(list(kept.values()), list(kept), []) if kept else xr.Dataset()
+    names = {
+        "spread_error": ("share of the area and time by spread and error of the ensemble's mean", "1"),
+        "scale": ("unit of spread and error", known_field(subject.field).units),
+        "spread": ("standard deviation of the ensemble, middle of the class, in units of scale", "1"),
+        "error": ("size of the error of the ensemble's mean, middle of the class, in units of scale", "1"),
+    }
+    for name, (long_name, units) in names.items() if kept else ():
+        dataset[name].attrs = {"long_name": long_name, "units": units}
+    write(subject.describe(dataset, "Errors by spread"), path, {})
 
 
 def write_statistics(

@@ -1,7 +1,8 @@
-"""Is a prediction too smooth? Moments, gradients, spectra and distribution of whole states.
+"""Is a prediction too smooth, or too sure? Spectra, gradients, distributions of whole states.
 
-What the statistics of cells cannot tell: how fields vary in space, and how often values occur. Each is
-computed of the target, of single members and of their mean, alike, on the cells that have a target.
+What the statistics of cells cannot tell: how fields vary in space, how often values occur, and how large
+errors are where the ensemble is narrow or wide. The former are computed of the target, of single members and
+of their mean, alike, on the cells that have a target.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn
+from scipy.fft import dctn, rfft
 
 from atmorep.evaluation.statistics import Array, Means, Metric, Sample, Statistic, ratio
 from atmorep.fields import field as known_field
@@ -28,6 +29,20 @@ MIN_SHARE = 0.5
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 """Quantiles of the values over cells and times."""
+
+SPREADS = 2.0 ** (np.arange(-14, 5) / 2)
+"""Edges of the classes of spread and of error, as multiples of the field's standard deviation."""
+
+ENOUGH = 0.5
+"""Least share of the target's variance at a wavelength that is resolved."""
+
+AXES = {
+    "power": ("band",),
+    "histogram": ("class",),
+    "spread_error": ("spread", "error"),
+    "squared_by_spread": ("spread",),
+}
+"""Axes of the statistics of whole states, by name or by its first word."""
 
 MOMENTS: dict[str, Statistic] = {
     "target": Statistic("target", 1, lambda s: s.target),
@@ -53,10 +68,18 @@ class Patterns:
     Attributes:
         grid: of the cells.
         edges: edges (bins + 1,) of the classes that values are counted in, increasing.
+        scale: standard deviation of the field, by which classes of spread and error are made.
     """
 
     grid: Grid
     edges: NDArray[np.float64]
+    scale: float = 1.0
+
+    @classmethod
+    def of_field(cls, field: str, grid: Grid, mean: float, std: float) -> Patterns:
+        """Classes for a field by mean and standard deviation of its transformed values."""
+        low, high = inverse(field, np.array([mean, mean + std], np.float32)).astype(float)
+        return cls(grid, classes(field, mean, std), high - low or 1.0)
 
     @cached_property
     def spacing(self) -> tuple[float, float]:
@@ -66,16 +89,20 @@ class Patterns:
 
     @cached_property
     def _wavelength(self) -> NDArray[np.float64]:
-        """Wavelength in km of the cosines (rows, columns); infinite of the mean."""
+        """Wavelength in km of the coefficients (rows, waves); infinite of the mean."""
+        if self.grid.periodic:
+            ring = 360 * KM_PER_DEGREE * np.cos(np.radians(self.grid.latitude))[:, None]
+            number = np.arange(self.grid.shape[1] // 2 + 1)
+            return np.where(number > 0, ring / np.maximum(number, 1), np.inf)
         waves = [np.arange(n) / (2 * n * d) for n, d in zip(self.grid.shape, self.spacing, strict=True)]
         with np.errstate(divide="ignore"):
             return 1 / np.hypot(waves[0][:, None], waves[1])
 
     @cached_property
     def bands(self) -> NDArray[np.float64]:
-        """Edges (bands + 1,) in km of half octaves, from two cells to the domain's shorter side."""
-        shortest = 2 * max(self.spacing)
-        longest = min(n * d for n, d in zip(self.grid.shape, self.spacing, strict=True))
+        """Edges (bands + 1,) in km of half octaves, from two cells to the domain's shorter side or a ring."""
+        shortest, sides = 2 * max(self.spacing), np.array(self.grid.shape) * self.spacing
+        longest = sides[1] if self.grid.periodic else min(sides)
         count = max(1, int(2 * np.log2(longest / shortest)))
         return shortest * 2 ** (np.arange(count + 1) / 2)
 
@@ -89,7 +116,8 @@ class Patterns:
     def power(self, states: Array, known: NDArray[np.bool_]) -> Array:
         """Variance in each band (bands,), mean over states.
 
-        Of the cosine transform of limited areas (Denis et al. 2002,
+        Of a ring around the Earth the zonal Fourier transform, each row with its own wavelengths and its
+        area; else the cosine transform of limited areas (Denis et al. 2002,
         doi:10.1175/1520-0493(2002)130<1812:SDOTDA>2.0.CO;2). Departures from the mean of the known cells are
         transformed, and are zero elsewhere, in predictions as in the target: compare only such spectra.
 
@@ -100,7 +128,10 @@ class Patterns:
         if known.mean() < MIN_SHARE:
             return np.full(len(self.bands) - 1, np.nan)
         departures = np.where(known, states - _mean(states, known)[:, None, None], 0)
-        squared = (dctn(departures, axes=(1, 2), norm="ortho") ** 2).mean(axis=0) / known.size
+        if self.grid.periodic:
+            squared = _zonal(departures) * self.grid.weights / len(self.grid.latitude)
+        else:
+            squared = (dctn(departures, axes=(1, 2), norm="ortho") ** 2).mean(axis=0) / known.size
         power: Array = np.bincount(self._band.ravel(), squared.ravel(), len(self.bands)).astype(float)
         return power[:-1]
 
@@ -127,6 +158,27 @@ class Patterns:
         )
         return ratio(counts.astype(float), np.asarray(counts.sum(), float))
 
+    def errors(self, sample: Sample, weights: NDArray[np.float64]) -> dict[str, Array]:
+        """How large errors are by spread, of cells (cell,) with their weights; NaN of one member.
+
+        Returns:
+            ``spread_error``: share of the weight in classes (spread, error), the ensemble's standard
+            deviation and the size of its mean's error, as Lessig et al. 2023 draw them; and
+            ``squared_by_spread``: squared error by class of spread, times the share of the class.
+        """
+        size = len(SPREADS) - 1
+        if len(sample.members) == 1 or not weights.size:
+            lacking = np.full((size, size), np.nan)
+            return {"spread_error": lacking, "squared_by_spread": lacking[0]}
+        spread = sample.members.std(axis=0, ddof=1)
+        rows, columns = (
+            np.clip(np.searchsorted(SPREADS * self.scale, values, side="right") - 1, 0, size - 1)
+            for values in (spread, np.abs(sample.error))
+        )
+        joint = np.bincount(size * rows + columns, weights, size**2).reshape(size, size)
+        squared = np.bincount(rows, weights * sample.error**2, size)
+        return {"spread_error": joint / weights.sum(), "squared_by_spread": squared / weights.sum()}
+
     def of(self, sample: Sample, weights: NDArray[np.float64]) -> dict[str, Array]:
         """Statistics of one state by name, of the cells (row, column) that have weight and a target."""
         known = ~np.isnan(sample.target) & (weights > 0)
@@ -140,7 +192,8 @@ class Patterns:
             found[f"gradient_of_{name}"] = np.asarray(self.gradient(states, known))
             found[f"variance_of_{name}"] = np.asarray(self.variance(states, known))
         found["histogram"] = self.histogram(sample.members[:, known], weights[known])
-        return found
+        cells = Sample(sample.target[known], sample.members[:, known])
+        return found | self.errors(cells, weights[known])
 
     DESCRIBED: ClassVar[dict[str, tuple[str, int]]] = {
         **{f"power_of_{k}": (f"variance by wavelength of the {k}", 2) for k in ("target", "members", "mean")},
@@ -150,18 +203,26 @@ class Patterns:
         },
         **{f"variance_of_{k}": (f"variance in space of the {k}", 2) for k in ("target", "members", "mean")},
         "histogram": ("share of the members' values in classes", 0),
+        "spread_error": ("share by classes of the ensemble's spread and of its mean's error", 0),
+        "squared_by_spread": ("squared error by class of spread, times the share of the class", 2),
     }
     """What each statistic is, and the power of the field's unit that it is in."""
 
     def metrics(self) -> Iterator[tuple[str, Metric]]:
-        """Ratios of prediction to target, and quantiles, by name: ``power_ratio@35km``, ``quantile@0.5``."""
+        """Ratios of prediction to target, quantiles and the error at some spread, by name.
+
+        Such as ``power_ratio@35km``, ``quantile@0.5``, and ``rmse_at_spread@0.35`` in the field's unit.
+        """
         for of, prefix in (("members", ""), ("mean", "mean_")):
             yield f"{prefix}variance_ratio", partial(_ratio, name="variance", of=of)
             yield f"{prefix}gradient_ratio", partial(_ratio, name="gradient", of=of)
             for band, label in enumerate(self.band_labels):
                 yield f"{prefix}power_ratio@{label}km", partial(_ratio, name="power", of=of, band=band)
+            yield f"{prefix}effective_resolution", partial(effective_resolution, of=of, bands=self.bands)
         for share in QUANTILES:
             yield f"quantile@{share:g}", partial(quantile, share=share, edges=self.edges)
+        for number, middle in enumerate(np.sqrt(SPREADS[:-1] * SPREADS[1:]) * self.scale):
+            yield f"rmse_at_spread@{middle:.3g}", partial(_rmse_at_spread, number=number)
 
     @property
     def band_labels(self) -> list[str]:
@@ -178,6 +239,42 @@ def _ratio(means: Means, members: int, name: str, of: str, band: int | None = No
     """A statistic of the prediction over the target's."""
     index = (...,) if band is None else (..., band)
     return ratio(means[f"{name}_of_{of}"][index], means[f"{name}_of_target"][index])
+
+
+def _zonal(states: Array) -> Array:
+    """Variance (row, wave number) along the rows of states (state, row, column), mean over states."""
+    columns = states.shape[2]
+    squared: Array = (np.abs(rfft(states, axis=2)) ** 2).mean(axis=0) / columns**2
+    squared[:, 1 : (columns + 1) // 2] *= 2  # the conjugates
+    return squared
+
+
+def effective_resolution(means: Means, members: int, of: str, bands: NDArray[np.float64]) -> Array:
+    """Wavelength in km down to which a prediction has at least ``ENOUGH`` of the target's variance.
+
+    Where the spectrum falls off that of reference for good in the sense of Skamarock 2004,
+    doi:10.1175/MWR2830.1, here that of the target: going from long waves to short, linear in the logarithm
+    of the wavelength between middles of bands. The shortest band's edge where it never falls off, the
+    longest one's where it lacks in all.
+    """
+    share = ratio(means[f"power_of_{of}"], means["power_of_target"])[..., ::-1]
+    middles = np.log(np.sqrt(bands[:-1] * bands[1:]))[::-1]
+    lacks = share < ENOUGH
+    after = np.clip(lacks.argmax(axis=-1), 1, max(1, len(middles) - 1))[..., None]
+    high, low = (
+        np.take_along_axis(share, np.minimum(k, len(middles) - 1), -1)[..., 0] for k in (after - 1, after)
+    )
+    part = np.clip(ratio(high - ENOUGH, high - low), 0, 1)
+    first, second = middles[after[..., 0] - 1], middles[np.minimum(after, len(middles) - 1)[..., 0]]
+    found = np.where(lacks[..., 0], bands[-1], np.exp(first + part * (second - first)))
+    found = np.where(lacks.any(axis=-1), found, bands[0])
+    return np.where(np.isfinite(share).any(axis=-1), found, np.nan)
+
+
+def _rmse_at_spread(means: Means, members: int, number: int) -> Array:
+    """RMSE where the ensemble's spread is in a class."""
+    share = means["spread_error"][..., number, :].sum(axis=-1)
+    return np.sqrt(ratio(means["squared_by_spread"][..., number], share))
 
 
 def quantile(means: Means, members: int, share: float, edges: NDArray[np.float64]) -> Array:

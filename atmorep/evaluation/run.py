@@ -14,8 +14,9 @@ from atmorep.config import Config
 from atmorep.evaluation import output
 from atmorep.evaluation.bootstrap import resamples
 from atmorep.evaluation.metrics import table
-from atmorep.evaluation.scoring import Piece, Scores
+from atmorep.evaluation.scoring import Piece, Scores, regions
 from atmorep.evaluation.tasks import Task
+from atmorep.evaluation.whole import Kept, whole
 from atmorep.store.reader import FieldReader
 from atmorep.timeaxis import Hours
 
@@ -62,11 +63,13 @@ class Outcome:
         means: statistics per initial time.
         case: maps of one initial time, the same for all fields of the run.
         table: metrics.
+        calibration: how large errors are by spread; empty where predictions are not kept.
     """
 
     means: xr.Dataset
     case: xr.Dataset
     table: pd.DataFrame
+    calibration: xr.Dataset
 
 
 def scored(run: Run, stores: Mapping[str, Path]) -> dict[str, Outcome]:
@@ -87,7 +90,10 @@ def scored(run: Run, stores: Mapping[str, Path]) -> dict[str, Outcome]:
         store.flush()
     means = {f: s.means(run.initial_times, run.readers[f].levels) for f, s in scores.items()}
     cases = _cases(run, output.typical(means.values()))
-    return {field: Outcome(means[field], cases[field], _table(run, field, means[field])) for field in means}
+    return {
+        field: Outcome(means[field], cases[field], *_tables(run, field, means[field], kept.get(field)))
+        for field in means
+    }
 
 
 def subject(run: Run, field: str) -> output.Subject:
@@ -97,7 +103,8 @@ def subject(run: Run, field: str) -> output.Subject:
 
 def _scores(run: Run, field: str) -> Scores:
     reader, models = run.readers[field], (*run.members(field), *run.task.baselines)
-    return Scores(run.task, models, reader.grid, len(run.initial_times), len(reader.levels))
+    weights = regions(reader.grid, run.config.evaluation.regions)
+    return Scores(run.task, models, weights, len(run.initial_times), len(reader.levels))
 
 
 def _store(run: Run, field: str, path: Path) -> output.Predictions:
@@ -113,7 +120,16 @@ def _cases(run: Run, initial: int) -> dict[str, xr.Dataset]:
     return {field: case.dataset(run.initial_times[initial]) for field, case in cases.items()}
 
 
-def _table(run: Run, field: str, means: xr.Dataset) -> pd.DataFrame:
-    """Metrics with intervals from blocks of consecutive initial times."""
-    weights = resamples(run.config.evaluation, len(run.initial_times))
-    return table(run.task.name, field, means, run.members(field), weights)
+def _tables(
+    run: Run, field: str, means: xr.Dataset, store: output.Predictions | None
+) -> tuple[pd.DataFrame, xr.Dataset]:
+    """Metrics with intervals from blocks of consecutive initial times, and the calibration."""
+    settings, task = run.config.evaluation, run.task
+    weights = resamples(settings, len(run.initial_times))
+    found = table(task.name, field, means, run.members(field), weights)
+    if store is None:
+        return found, xr.Dataset()
+    thresholds = settings.thresholds.get(field, ())
+    kept = Kept(store.array, run.readers[field], run.initial_times, task.lead_hours, thresholds)
+    more, calibration = whole(kept, task.name, field, weights)
+    return pd.concat([found, more], ignore_index=True), calibration

@@ -13,6 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from atmorep.config import Config
+from atmorep.config.evaluation import BANDS, DOMAIN
+from atmorep.config.target import Box
 from atmorep.errors import DataError
 from atmorep.evaluation.baselines import BASELINES
 from atmorep.evaluation.climatology import Climatology
@@ -151,10 +153,11 @@ class Evaluation:
         return Window(self.starts[initial], self.tiles[number].row, self.tiles[number].column)
 
     def _mask(self, field: str, initial: int, number: int) -> Mask:
-        """Hidden tokens of a field: a function of seed, field, initial time and place."""
+        """Hidden tokens of a field: of seed, initial time, place, and field unless it is of all."""
         hours = int(self.initial_times[initial].astype(np.int64)) % 2**32
         tokens = (len(self.config.model_levels(field)), *self.config.tokens(field).shape)
-        rng = sample_generator(f"evaluate {field}", self.config.evaluation.seed, hours, number)
+        key = "evaluate" if self.task.together else f"evaluate {field}"
+        rng = sample_generator(key, self.config.evaluation.seed, hours, number)
         return self.task.strategy.select(tokens, rng)
 
     def _check(self, field: str, members: Array, initial: int) -> None:
@@ -196,9 +199,19 @@ def regular_starts(config: Config, axis: TimeAxis, steps: int, available: NDArra
     return found
 
 
-def regions(grid: Grid) -> dict[str, NDArray[np.float64]]:
-    """Area weights (row, column) of the regions that are scored, by name; zero outside."""
-    return {"domain": np.broadcast_to(grid.weights, grid.shape)}
+def regions(grid: Grid, boxes: Mapping[str, Box]) -> dict[str, NDArray[np.float64]]:
+    """Area weights (row, column) of the regions that are scored, by name; zero outside.
+
+    The domain, of a ring around the Earth those of ``BANDS`` that it reaches but does not lie within, and
+    ``boxes``.
+    """
+    domain = np.broadcast_to(grid.weights, grid.shape)
+    found = {DOMAIN: domain}
+    for name, (south, north) in BANDS.items() if grid.periodic else ():
+        rows = (grid.latitude >= south) & (grid.latitude <= north)
+        if rows.any() and not rows.all():
+            found[name] = np.where(rows[:, None], domain, 0)
+    return found | {name: np.where(grid.inside(box), domain, 0) for name, box in boxes.items()}
 
 
 class Scores:
@@ -211,9 +224,25 @@ class Scores:
         totals: weighted sums (model, statistic, region, initial, lead, level).
     """
 
-    def __init__(self, task: Task, models: Sequence[str], grid: Grid, initials: int, levels: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        models: Sequence[str],
+        weights: Mapping[str, NDArray[np.float64]],
+        initials: int,
+        levels: int,
+    ) -> None:
+        """Make room.
+
+        Args:
+            task: the task.
+            models: what is scored, the model first.
+            weights: area weights (row, column) of the regions by name.
+            initials: number of initial times.
+            levels: number of levels.
+        """
         self.task, self.models = task, tuple(models)
-        self._regions = regions(grid)
+        self._regions = weights
         self._lead = np.array([[s in steps for s in task.steps] for _, steps in task.leads], float)
         shape = (len(self._regions), initials, len(task.leads), levels)
         self.weight = np.zeros(shape)

@@ -29,9 +29,9 @@ def evaluate(config: Config, model: str) -> None:
     """Score a model on the test periods; writes ``Paths(config).model_evaluation(model)``.
 
     The folder appears as a whole, with a folder for each field: ``metrics.csv``, ``statistics.nc``,
-    ``maps.nc`` and ``predictions/<task>.zarr``. Memory is bounded by ``evaluation.batch_size``
-    neighbourhoods of members of a field, whatever the domain and the period, but for the maps of one case
-    a task.
+    ``maps.nc``, ``calibration.nc`` and ``predictions/<task>.zarr``. Memory is bounded by
+    ``evaluation.batch_size`` neighbourhoods of members of a field, whatever the domain and the period, but
+    for the maps of one case a task and the members of one state of the domain.
 
     Args:
         config: the experiment.
@@ -106,4 +106,6 @@ def write(of: output.Subject, outcomes: Mapping[str, Outcome], folder: Path) -> 
     pd.concat(tables).to_csv(folder / "metrics.csv", index=False, float_format="%.8g")
     means = {task: outcome.means for task, outcome in outcomes.items()}
     output.write_statistics(of, means, DESCRIBED, folder / "statistics.nc")
+    calibrations = {task: outcome.calibration for task, outcome in outcomes.items()}
+    output.write_calibration(of, calibrations, folder / "calibration.nc")
     output.write_maps(of, {task: outcome.case for task, outcome in outcomes.items()}, folder / "maps.nc")

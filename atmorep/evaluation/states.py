@@ -1,8 +1,8 @@
-"""Statistics of a downstream task: of whole states on the target's grid, one time after the other."""
+"""Statistics of whole states on a grid, one time after the other: of a target, or of fields."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from atmorep.config import TargetTask
+from atmorep.config.evaluation import DOMAIN
 from atmorep.config.target import Box
 from atmorep.evaluation import categorical
-from atmorep.evaluation.patterns import MOMENTS, Patterns, correlation
+from atmorep.evaluation.patterns import AXES, MOMENTS, Patterns, correlation
 from atmorep.evaluation.statistics import (
     ERROR_METRICS,
     ERRORS,
@@ -37,29 +37,30 @@ def regions(grid: Grid, holdout: Box | None) -> dict[str, NDArray[np.float64]]:
     """Area weights (row, column) of the regions that are scored, by name; zero outside."""
     domain = np.broadcast_to(grid.weights, grid.shape)
     if holdout is None:
-        return {"domain": domain}
-    return {"domain": domain, "holdout": np.where(grid.inside(holdout), domain, 0)}
+        return {DOMAIN: domain}
+    return {DOMAIN: domain, "holdout": np.where(grid.inside(holdout), domain, 0)}
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What is computed of a task.
+    """What is computed of a state.
 
     Attributes:
-        task: its settings.
+        thresholds: of events, in the field's unit.
+        scales: of the fractions skill score, in cells.
         members: size of the ensemble.
         patterns: of whole states.
     """
 
-    task: TargetTask
+    thresholds: Sequence[float]
+    scales: Sequence[int]
     members: int
     patterns: Patterns
 
     @cached_property
     def statistics(self) -> dict[str, Statistic]:
         """Statistics of cells by name."""
-        scores = self.task.scores
-        return {**ERRORS, **MOMENTS, **dict(categorical.statistics(scores.thresholds, scores.scales))}
+        return {**ERRORS, **MOMENTS, **dict(categorical.statistics(self.thresholds, self.scales))}
 
     @property
     def described(self) -> dict[str, tuple[str, int]]:
@@ -69,12 +70,16 @@ class Scored:
 
     def metrics(self, hours: Array) -> dict[str, Metric]:
         """Metrics by name; the diurnal cycle of ``hours``, where there are several."""
-        scores = self.task.scores
-        found = {**ERROR_METRICS, "correlation": correlation, **dict(self.patterns.metrics())}
-        found |= dict(categorical.metrics(scores.thresholds, scores.scales, self.members))
+        found = {**ERROR_METRICS, "correlation": correlation, **self.whole}
         if len(hours) > 1:
             found |= {f"diurnal@{h:02d}": partial(_diurnal, number=n) for n, h in enumerate(hours)}
         return found
+
+    @property
+    def whole(self) -> dict[str, Metric]:
+        """Those that only whole states tell: patterns, distributions, ranks and events."""
+        events = categorical.metrics(self.thresholds, self.scales, self.members)
+        return {**dict(self.patterns.metrics()), **dict(events)}
 
     def paired(self, hours: Array) -> list[str]:
         """Metrics whose difference to every baseline is given."""
@@ -88,17 +93,23 @@ def _diurnal(means: Means, members: int, number: int) -> Array:
 class StateScores:
     """Means of the statistics of one task per time, filled state by state."""
 
-    def __init__(self, scored: Scored, models: Mapping[str, int], grid: Grid, times: int) -> None:
+    def __init__(
+        self,
+        scored: Scored,
+        models: Mapping[str, int],
+        weights: Mapping[str, NDArray[np.float64]],
+        times: int,
+    ) -> None:
         """Make room.
 
         Args:
             scored: what is computed.
             models: members of each model by name; the largest ensemble first.
-            grid: of the cells.
+            weights: area weights (row, column) of the regions by name.
             times: number of states.
         """
         self._scored, self._models = scored, {**models, TARGET: 1}
-        self._regions = regions(grid, scored.task.holdout)
+        self._regions = weights
         self._shape = (len(self._models), len(self._regions), times)
         self._weights = np.stack(list(self._regions.values()))
         self._means: dict[str, NDArray[np.float64]] = {}
@@ -167,7 +178,7 @@ class StateScores:
     def _axes(self, name: str) -> tuple[str, ...]:
         if name in self._scored.statistics:
             return self._scored.statistics[name].axes
-        return {"power": ("band",), "histogram": ("class",)}.get(name.split("_")[0], ())
+        return AXES.get(name) or AXES.get(name.split("_")[0], ())
 
 
 def area_means(values: Array, weights: NDArray[np.float64]) -> Array:

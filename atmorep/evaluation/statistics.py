@@ -61,6 +61,12 @@ def empirical_crps(target: Array, members: Array) -> Array:
     return crps
 
 
+def member_error(sample: Sample) -> Array:
+    """Mean absolute error of single members; of one, that of the prediction."""
+    error: Array = np.abs(sample.members - sample.target).mean(axis=0)
+    return error
+
+
 def variance(sample: Sample) -> Array:
     """Unbiased variance of the ensemble; NaN for one member."""
     if len(sample.members) == 1:
@@ -91,6 +97,7 @@ ERRORS: dict[str, Statistic] = {
     "absolute_error": Statistic("absolute error of the ensemble mean", 1, lambda s: np.abs(s.error)),
     "squared_error": Statistic("squared error of the ensemble mean", 2, lambda s: s.error**2),
     "crps": Statistic("CRPS of the ensemble", 1, lambda s: empirical_crps(s.target, s.members)),
+    "member_error": Statistic("absolute error of single members", 1, member_error),
     "variance": Statistic("unbiased variance of the ensemble", 2, variance),
 }
 """Statistics that ask for nothing but prediction and target."""
@@ -142,6 +149,18 @@ def acc(means: Means, members: int) -> Array:
     return ratio(means["anomaly_product"], size)
 
 
+def fair_crps(means: Means, members: int) -> Array:
+    """CRPS of the distribution that the M members would be random draws of; NaN of one member.
+
+    Ferro 2014, doi:10.1002/qj.2270: the members' mean distance from each other, by which the empirical CRPS
+    is less than their mean absolute error, counts M / (M - 1) times.
+    """
+    if members == 1:
+        return np.full_like(means["crps"], np.nan)
+    apart = means["member_error"] - means["crps"]
+    return means["member_error"] - apart * members / (members - 1)
+
+
 def spread(means: Means, members: int) -> Array:
     """Root of the mean unbiased variance of the ensemble."""
     return np.sqrt(means["variance"])
@@ -161,6 +180,7 @@ ERROR_METRICS: dict[str, Metric] = {
     "mae": lambda means, members: means["absolute_error"],
     "bias": lambda means, members: means["error"],
     "crps": lambda means, members: means["crps"],
+    "fair_crps": fair_crps,
     "spread": spread,
     "spread_skill": spread_skill,
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from atmorep.config import Config
-from atmorep.masking import Mask, Masked, Span, Strategy
+from atmorep.masking import Mask, Masked, Span, Spatial, Strategy
 from atmorep.sampling.tokens import Size
 
 
@@ -20,10 +20,11 @@ class Task:
     Attributes:
         name: as in ``metrics.csv``.
         initial_step: step of the neighbourhood that is the initial time.
-        leads: lead times in hours, increasing, with the steps that are scored at each.
+        leads: lead times in hours, increasing, with the steps that are scored at each; negative ones go back.
         strategy: selects the tokens that are hidden; only their points are scored.
         baselines: what the model is compared with; the first is the reference shown in the maps.
         saved: True where a lead is one state of the whole domain, so that predictions are kept.
+        together: True where all fields of a neighbourhood lack the same places.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Task:
     strategy: Strategy
     baselines: tuple[str, ...]
     saved: bool
+    together: bool = False
 
     @property
     def lead_hours(self) -> tuple[int, ...]:
@@ -95,6 +97,32 @@ def temporal_interpolation(config: Config, field: str) -> Task:
     return Task("temporal_interpolation", first - 1, scored, hidden, names, saved=True)
 
 
+def hindcast(config: Config, field: str) -> Task:
+    """The first tokens hidden, as many as cover the longest of ``evaluation.lead_hours``, back in time.
+
+    The initial time is the first visible step, right behind the last hidden token; lead times are negative.
+    """
+    token, step = config.token_size(field).time, config.data.time_step
+    steps = config.network.neighbourhood.time
+    leads = sorted(set(config.evaluation.lead_hours), reverse=True)
+    stop = -(-leads[0] // (token * step)) * token
+    scored = tuple((-hours, (stop - hours // step,)) for hours in leads)
+    return Task("hindcast", stop, scored, Span(0, stop, steps), ("persistence", "climatology"), saved=True)
+
+
+def spatial(config: Config, field: str) -> Task:
+    """A patch hidden at all times and levels and in all fields, as where no data are.
+
+    It lies anywhere, and is ``evaluation.gap_ratio`` of the places. All hidden points are scored together,
+    at lead time 0; the initial time is the middle step.
+    """
+    ratio, (times, *extent) = config.evaluation.gap_ratio, config.network.neighbourhood.shape
+    scored = ((0, tuple(range(times))),)
+    hidden = Spatial(ratio, ratio, 1, (extent[0], extent[1]))
+    names = ("harmonic", "climatology")
+    return Task("spatial", times // 2, scored, hidden, names, saved=False, together=True)
+
+
 def rolled_out(config: Config, name: str) -> Task:
     """The forecasts of the fine-tuned task ``name``, whose predictions are fed back.
 
@@ -115,13 +143,16 @@ TASKS: tuple[tuple[Callable[[Config, str], Task], int], ...] = (
     (reconstruction, 1),
     (forecast, 2),
     (temporal_interpolation, 3),
+    (hindcast, 2),
+    (spatial, 1),
 )
 """The tasks, each with the fewest token steps it makes sense with: a forecast needs a visible one
-before, an interpolation one on either side."""
+before, a hindcast one behind, an interpolation one on either side."""
 
 
 def tasks(config: Config, field: str) -> list[Task]:
-    """Return the tasks that the neighbourhood of ``field`` is long enough for."""
-    steps, leads = config.tokens(field).time, config.evaluation.lead_hours
-    possible = [make for make, fewest in TASKS if steps >= fewest]
-    return [make(config, field) for make in possible if leads or make is not forecast]
+    """Return those of ``evaluation.tasks`` that the neighbourhood of ``field`` is long enough for."""
+    steps, asked = config.tokens(field).time, config.evaluation.tasks
+    possible = [make for make, fewest in TASKS if steps >= fewest and make.__name__ in asked]
+    without = () if config.evaluation.lead_hours else (forecast, hindcast)
+    return [make(config, field) for make in possible if make not in without]

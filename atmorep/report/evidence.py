@@ -49,6 +49,7 @@ class Evidence:
         metrics: scores, columns of ``METRIC_COLUMNS``.
         maps: one representative case a task (task, lead_time, level, latitude, longitude).
         statistics: scores by initial time.
+        calibration: how large errors are by spread, of the tasks whose predictions are kept.
         trainings: of the model that is scored first, then of the field alone where both were trained, then of
             those that were fine-tuned to forecast it.
         verified: outcome of the comparison with the raw files, by span.
@@ -61,6 +62,7 @@ class Evidence:
     metrics: pd.DataFrame
     maps: xr.Dataset
     statistics: xr.Dataset
+    calibration: xr.Dataset
     trainings: tuple[Trained, ...]
     verified: dict[str, dict[str, Any]]
     normalisation: xr.Dataset
@@ -77,6 +79,7 @@ class ForecastEvidence:
         metrics: scores of the field, columns of ``METRIC_COLUMNS``.
         maps: one representative case (task, lead_time, level, latitude, longitude).
         statistics: scores by initial time.
+        calibration: how large errors are by spread.
         training: of the task; losses are the field's own.
         files: artefacts behind them, for the provenance.
     """
@@ -85,6 +88,7 @@ class ForecastEvidence:
     metrics: pd.DataFrame
     maps: xr.Dataset
     statistics: xr.Dataset
+    calibration: xr.Dataset
     training: Trained
     files: tuple[Path, ...]
 
@@ -158,6 +162,7 @@ def collect(config: Config, name: str) -> Evidence:
         metrics=read("evaluate", evaluation / "metrics.csv", _metrics),
         maps=read("evaluate", evaluation / "maps.nc", _dataset),
         statistics=read("evaluate", evaluation / "statistics.nc", _dataset),
+        calibration=read("evaluate", evaluation / "calibration.nc", _dataset),
         trainings=(
             *(_trained(config, name, folder, read) for folder in models),
             *(forecast.training for forecast in forecasts),
@@ -191,6 +196,7 @@ def _forecast(config: Config, task: str, name: str) -> ForecastEvidence:
         metrics[metrics["field"] == name],
         read("evaluate-task", evaluation / name / "maps.nc", _dataset),
         read("evaluate-task", evaluation / name / "statistics.nc", _dataset),
+        read("evaluate-task", evaluation / name / "calibration.nc", _dataset),
         Trained(f"{name}, fine-tuned for {task}", log, size),
         (evaluation / "metrics.csv", bundle / "model.safetensors"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -137,17 +138,46 @@ class Case:
         return float(np.sqrt(np.nansum(weight * error**2) / weight.sum())) if weight.any() else float("nan")
 
 
-def draw(case: Case, scores: Scores, level: int, lead: float, simulated: bool) -> Picture:
+@dataclass(frozen=True)
+class Palette:
+    """Colours that the maps of some cases have in common, so that they can be compared."""
+
+    values: Colours
+    errors: Colours
+    spread: Colours | None
+
+    @classmethod
+    def of(cls, cases: Iterable[Case]) -> Palette:
+        """Take the range of all cases."""
+        fields, errors, spreads = [], [], []
+        for case in cases:
+            target = case.values["target"]
+            shown = [case.values[name] for name in ("prediction", *_OTHERS) if name in case.values]
+            fields += [target, *shown]
+            errors += [field - target for field in shown]
+            spreads += [case.values["spread"]] if "spread" in case.values else []
+        return cls(
+            Colours.of_values(np.stack(fields)),
+            Colours.of_errors(np.stack(errors)),
+            Colours.of_spread(np.stack(spreads)) if spreads else None,
+        )
+
+
+_OTHERS = ("guess", "baseline")
+
+
+def draw(case: Case, palette: Palette, scores: Scores, level: int, lead: float, simulated: bool) -> Picture:
     """Maps of one case as one picture, two columns: fields on the left, errors on the right.
 
     Args:
         case: the state.
+        palette: colours.
         scores: of the field and task, for names and units.
         level: the level shown.
         lead: lead time in hours.
         simulated: True if the coastlines are not those of the data.
     """
-    panels = _panels(case)
+    panels = _panels(case, palette)
     west, east, south, north = case.edges
     coast = coastlines(west, east, south, north)
     with rc_context({**STYLE, **_FRAME}):
@@ -208,24 +238,20 @@ class Sheet:
         return self.figure.add_axes(corner / whole), self.figure.add_axes(beside / whole)
 
 
-def _panels(case: Case) -> list[tuple[str, Values, Colours]]:
-    values, reference = case.values, case.reference
-    target, prediction = values["target"], values["prediction"]
-    others = {"guess": "First guess, interpolated", "baseline": reference}
-    shown = {title: values[name] for name, title in others.items() if name in values}
-    common = Colours.of_values(np.stack([target, prediction, *shown.values()]))
-    errors = {title: field - target for title, field in shown.items()}
-    own = prediction - target
-    error = Colours.of_errors(np.stack([own, *errors.values()]))
-    panels = [("Target", target, common)]
-    if "spread" in values:
-        spread = values["spread"]
-        panels.append(("Spread of the ensemble", spread, Colours.of_spread(spread)))
-    panels.append(("AtmoRep: ensemble mean", prediction, common))
-    panels.append(("AtmoRep minus target" + _size(case, own), own, error))
-    for title, field in shown.items():
-        panels.append((title, field, common))
-        panels.append((f"{title} minus target" + _size(case, errors[title]), errors[title], error))
+def _panels(case: Case, palette: Palette) -> list[tuple[str, Values, Colours]]:
+    values, target = case.values, case.values["target"]
+    panels = [("Target", target, palette.values)]
+    if palette.spread is not None and "spread" in values:
+        panels.append(("Spread of the ensemble", values["spread"], palette.spread))
+    own = values["prediction"] - target
+    panels.append(("AtmoRep: ensemble mean", values["prediction"], palette.values))
+    panels.append(("AtmoRep minus target" + _size(case, own), own, palette.errors))
+    titles = {"guess": "First guess, interpolated", "baseline": case.reference}
+    for name, title in titles.items():
+        if name in values:
+            error = values[name] - target
+            panels.append((title, values[name], palette.values))
+            panels.append((f"{title} minus target" + _size(case, error), error, palette.errors))
     return panels
 
 
@@ -299,7 +325,7 @@ def _save(figure: Figure, case: Case, scores: Scores, level: int, lead: float, s
     what = f"{units.title(scores.field)}, {scores.title.lower()}, {scores.level(level)}"
     valid = f"valid {_utc(case.valid)}"
     if lead:
-        valid += f", {lead:g} h after {_utc(case.initial)}"
+        valid += f", {abs(lead):g} h {'after' if lead > 0 else 'before'} {_utc(case.initial)}"
     figure.suptitle(f"{what}, {valid}", fontsize=10, y=1 - 0.12 / figure.get_figheight())
     size = case.rms(case.values["prediction"] - case.values["target"])
     target = case.values["target"]

@@ -10,6 +10,7 @@ from atmorep.config import Config
 from atmorep.report import units
 from atmorep.report.evidence import Evidence
 from atmorep.report.figures import Picture, training_curves
+from atmorep.report.scorecard import Scorecard
 from atmorep.report.section import TaskSection
 from atmorep.report.skill import Scores, Table
 from atmorep.report.summary import SIMULATED
@@ -53,7 +54,7 @@ class FieldSection:
     def pictures(self) -> list[Picture]:
         """All figures."""
         return [
-            *(p for task in self.tasks for p in (*task.skill, task.times, *task.maps, *task.more_maps)),
+            *(p for task in self.tasks for p in task.pictures),
             *self.trainings,
         ]
 
@@ -65,7 +66,8 @@ class Page:
     config: Config
     lede: str
     setup: Table
-    glance: Table
+    glance: tuple[Table, ...]
+    scorecards: list[tuple[Scorecard, ...]]
     sections: list[FieldSection]
     tasks: list[DownstreamSection]
     verification: Table
@@ -93,5 +95,6 @@ def render(page: Page) -> str:
     return template.render(
         page=page,
         simulated=simulated,
-        metrics={**units.METRICS, **(units.TASK_METRICS if page.tasks else {})},
+        minus=units.MINUS,
+        metrics={**units.METRICS, **units.TASK_METRICS},
     )

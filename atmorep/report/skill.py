@@ -17,17 +17,21 @@ from atmorep.report import units
 TARGET = "target"
 """Name of the target among the models of metrics.csv."""
 
+MAIN_REGIONS = ("domain", "holdout")
+"""Regions of the tables of scores."""
+
 PAIRED = "_minus_"
 """Marks the metric of a paired difference, e.g. ``rmse_minus_persistence``."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, the interval below it, and what it says (see :func:`verdict`)."""
+    """One cell: its text, the interval below it, what it says (see :func:`verdict`), and cells below."""
 
     text: str
     note: str = ""
     kind: str = ""
+    below: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,19 +103,34 @@ class Scores:
         return units.in_order(self.table["region"], ("domain",))
 
     @property
+    def main_regions(self) -> list[str]:
+        """Regions of the tables; all are on the scorecards and in metrics.csv."""
+        return [name for name in self.regions if name in MAIN_REGIONS]
+
+    @property
     def levels(self) -> list[int]:
         """Levels from the top of the atmosphere down: model levels and pressures increase downward."""
         return sorted(set(self.table["level"]))
 
     @property
     def leads(self) -> list[float]:
-        """Lead times in hours, increasing."""
+        """Lead times in hours, increasing; negative ones go back."""
         return sorted(set(self.table["lead_hours"]))
+
+    @property
+    def longest(self) -> float:
+        """The lead time that is farthest from the initial time."""
+        return max(self.leads, key=abs)
+
+    def at(self, level: int, lead: float) -> Scores:
+        """Those at one level and lead time."""
+        chosen = (self.table["level"] == level) & (self.table["lead_hours"] == lead)
+        return replace(self, table=self.table[chosen])
 
     def heading(self, metric: str) -> str:
         """Heading of a column of ``metric`` with its units."""
         shown = units.metric(metric)
-        return f"{shown.title} ({units.display(self.field).units if shown.physical else '1'})"
+        return f"{shown.title} ({units.display(self.field).units if shown.physical else shown.units})"
 
     def level(self, level: int) -> str:
         """Name of a level."""
@@ -121,7 +140,7 @@ class Scores:
 
     def lead(self, hours: float) -> str:
         """Name of a lead time."""
-        return f"{hours:g} h" if hours else "–"
+        return f"{units.number(hours, 0)} h" if hours else "–"
 
     def curve(self, model: str, metric: str, level: int, region: str) -> pd.DataFrame:
         """Rows of one model, score, level and region by lead time."""
@@ -202,7 +221,7 @@ def _where(scores: Scores) -> list[tuple[str, int, float]]:
     known = set(zip(scores.table["region"], scores.table["level"], scores.table["lead_hours"], strict=True))
     return [
         (region, level, lead)
-        for region in scores.regions
+        for region in scores.main_regions
         for level in scores.levels
         for lead in scores.leads
         if (region, level, lead) in known
@@ -211,45 +230,45 @@ def _where(scores: Scores) -> list[tuple[str, int, float]]:
 
 def _place(scores: Scores, where: tuple[str, int, float]) -> list[Cell]:
     region, level, lead = where
-    cells = [Cell(region)] if len(scores.regions) > 1 else []
+    cells = [Cell(region)] if len(scores.main_regions) > 1 else []
     return [*cells, Cell(scores.level(level)), Cell(scores.lead(lead))]
 
 
 def _place_head(scores: Scores) -> list[str]:
-    return [*(["Region"] if len(scores.regions) > 1 else []), "Level", "Lead time"]
+    return [*(["Region"] if len(scores.main_regions) > 1 else []), "Level", "Lead time"]
 
 
 def comparison(scores: Scores, metric: str = "rmse") -> Table:
-    """One score of AtmoRep beside each baseline's, and what the paired difference says."""
+    """One score of AtmoRep beside each baseline's, and what the paired difference says below that."""
     places = scores.places(metric)
     head = [*_place_head(scores)]
     head += [f"{units.MODELS.get(m, m)} {scores.heading(metric)}" for m in scores.models]
-    unit = units.display(scores.field).units
-    head += [f"AtmoRep minus {units.MODELS.get(m, m).lower()} ({unit})" for m in scores.baselines]
     rows = []
     for where in _where(scores):
-        cells = _place(scores, where)
-        cells += [score(scores.row(model, metric, where), places) for model in scores.models]
-        cells += [difference(scores, metric, baseline, where) for baseline in scores.baselines]
         own = scores.row("atmorep", metric, where)
+        cells = [*_place(scores, where), score(own, places)]
+        for baseline in scores.baselines:
+            said = difference(scores, metric, baseline, where)
+            cells.append(replace(score(scores.row(baseline, metric, where), places), below=(said,)))
         rows.append((*cells, Cell("–" if own is None else f"{own['n']:.0f}")))
+    unit = units.display(scores.field).units if units.metric(metric).physical else "1"
     caption = (
-        f"{units.title(scores.field)}, {scores.title.lower()}: {scores.heading(metric)} with 95 % intervals"
+        f"{units.title(scores.field)}, {scores.title.lower()}: {scores.heading(metric)} with 95 % intervals; "
+        f"below each baseline how AtmoRep is, and AtmoRep minus baseline ({unit})"
     )
     return Table(caption, (*head, "Initial times"), tuple(rows), len(_place_head(scores)))
 
 
 def all_scores(scores: Scores) -> Table:
-    """Every score of every model."""
-    head = [*_place_head(scores), "Model", *(scores.heading(metric) for metric in scores.metrics)]
+    """Every score, row by row, of every model."""
+    head = [*_place_head(scores), "Score", *(units.MODELS.get(model, model) for model in scores.models)]
     rows = []
     for where in _where(scores):
-        for model in scores.models:
-            found = [scores.row(model, metric, where) for metric in scores.metrics]
-            cells = [
-                score(row, scores.places(metric)) for row, metric in zip(found, scores.metrics, strict=True)
-            ]
-            rows.append((*_place(scores, where), Cell(units.MODELS.get(model, model)), *cells))
+        for metric in scores.metrics:
+            found = [scores.row(model, metric, where) for model in scores.models]
+            if any(row is not None for row in found):
+                cells = [score(row, scores.places(metric)) for row in found]
+                rows.append((*_place(scores, where), Cell(scores.heading(metric)), *cells))
     caption = f"{units.title(scores.field)}, {scores.title.lower()}: all scores with 95 % intervals"
     return Table(caption, tuple(head), tuple(rows), len(_place_head(scores)) + 1)
 
@@ -274,8 +293,13 @@ def _summary(scores: Scores, lead: float, baseline: str) -> Cell:
     return Cell(f"{_WORDS[kinds[0]]} at all {len(kinds)} levels", note, kinds[0])
 
 
-def glance(all_tasks: list[Scores]) -> Table:
-    """The verdict on RMSE of every field, task and lead time against every baseline."""
+def glance(all_tasks: list[Scores], what: str) -> Table:
+    """The verdict on RMSE of every field, task and lead time against every baseline.
+
+    Args:
+        all_tasks: those of the table.
+        what: they are, in words.
+    """
     baselines = units.in_order((b for s in all_tasks for b in s.baselines), units.MODELS)
     head = ("Field", "Task", "Lead time", *(f"Against {units.MODELS.get(b, b).lower()}" for b in baselines))
     rows = [
@@ -289,7 +313,7 @@ def glance(all_tasks: list[Scores]) -> Table:
         for lead in scores.leads
     ]
     caption = (
-        "RMSE of AtmoRep against each baseline, where the 95 % interval of the paired difference excludes "
-        "zero; below, the difference with its interval, or its range over the levels in per cent"
+        f"{what}: RMSE of AtmoRep against each baseline, where the 95 % interval of the paired difference "
+        "excludes zero; below, the difference with its interval, or its range over the levels in per cent"
     )
     return Table(caption, head, tuple(rows), 3)

@@ -11,6 +11,7 @@ from atmorep.paths import Paths
 from atmorep.report import provenance
 from atmorep.report.evidence import METRIC_COLUMNS, Evidence, TaskEvidence, collect, collect_task
 from atmorep.report.page import FieldSection, Page, render
+from atmorep.report.scorecard import scorecards
 from atmorep.report.skill import glance
 from atmorep.report.summary import lede, normalisation, setup
 from atmorep.report.tasks import DownstreamSection
@@ -58,14 +59,14 @@ def _page(
     paths = Paths(config)
     files = [paths.metrics, *dict.fromkeys(path for field in evidence for path in field.files)]
     files += [path for task in of_tasks for path in task.files]
+    of_sections = [scores for section in sections for scores in section.scores]
     trainings = [training for field in evidence for training in field.trainings]
     return Page(
         config=config,
         lede=lede(config),
         setup=setup(config, evidence),
-        glance=glance(
-            [*(s for section in sections for s in section.scores), *(task.task.scores for task in tasks)]
-        ),
+        glance=(glance(of_sections, "Fields"), *(glance([task.task.scores], task.title) for task in tasks)),
+        scorecards=scorecards(of_sections),
         sections=sections,
         tasks=tasks,
         verification=provenance.verification(evidence),

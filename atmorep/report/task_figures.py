@@ -17,12 +17,20 @@ MOST_PANELS = 4
 """Thresholds and places that are drawn; the others are in the tables and files."""
 
 
-def _what(scores: Scores) -> str:
-    return f"{units.title(scores.field)}, {scores.title.lower()}"
+def title(scores: Scores, level: int | None = None) -> str:
+    """What is drawn: the field, the task, and level and lead time where it is of one."""
+    parts = [units.title(scores.field), scores.title.lower()]
+    if level is None and len(scores.levels) == 1:
+        level = scores.levels[0]
+    if level:
+        parts.append(scores.level(level))
+    if len(scores.leads) == 1 and scores.leads[0]:
+        parts.append(scores.lead(scores.leads[0]))
+    return ", ".join(parts)
 
 
-def _family(scores: Scores, model: str, base: str) -> pd.DataFrame:
-    """Rows of one model of all scores of a family, with their number as ``x``."""
+def family(scores: Scores, model: str, base: str) -> pd.DataFrame:
+    """Rows of one model of all scores of a family over the whole domain, with their number as ``x``."""
     table = scores.table
     chosen = (table["model"] == model) & (table["region"] == scores.regions[0])
     rows = table[chosen & table["metric"].isin(scores.family(base))]
@@ -36,31 +44,37 @@ def spectra(scores: Scores) -> Picture | None:
     with rc_context(STYLE):
         figure, (axis,) = panels(1, 1, 2.6, legend_rows(scores, 1))
         for model in scores.models:
-            rows = _family(scores, model, "power_ratio")
+            rows = family(scores, model, "power_ratio")
             axis.errorbar(rows["x"], rows["value"], yerr=bars(rows), capsize=2.5, **line(model))
-        rows = _family(scores, "atmorep", "mean_power_ratio")
+        rows = family(scores, "atmorep", "mean_power_ratio")
         style = {**line("atmorep"), "linestyle": ":", "marker": "x", "label": "AtmoRep's mean"}
         axis.errorbar(rows["x"], rows["value"], yerr=bars(rows), capsize=2.5, **style)
-        axis.axhline(1, color="0.3", linewidth=0.8)
-        axis.set_xscale("log")
-        axis.set_yscale("log")
-        axis.invert_xaxis()
-        axis.set_xticks(rows["x"], [f"{x:g}" for x in rows["x"]])
-        axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_xlabel("Wavelength (km)")
-        axis.set_ylabel("Variance over the target's (1)")
+        wavelengths(axis, rows["x"])
         figure.legend(*axis.get_legend_handles_labels(), loc="upper center", ncols=5)
     caption = (
-        f"{_what(scores)}: variance by wavelength over that of the target; 1 is as rough as the target, "
+        f"{title(scores)}: variance by wavelength over that of the target; 1 is as rough as the target, "
         "below 1 too smooth. AtmoRep: single members, and their mean. Bars: 95 % intervals."
     )
     return save(figure, f"{scores.field.name}-{scores.task}-spectra.svg", caption, caption)
 
 
+def wavelengths(axis: Axes, middles: pd.Series) -> None:
+    """Axes of a ratio of variances by wavelength, long waves left."""
+    axis.axhline(1, color="0.3", linewidth=0.8)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.invert_xaxis()
+    shown = sorted(middles)[:: -(-len(middles) // 7)]
+    axis.set_xticks(shown, [f"{x:g}" for x in shown])
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_xlabel("Wavelength (km)")
+    axis.set_ylabel("Variance over the target's (1)")
+
+
 def rank_histogram(scores: Scores) -> Picture | None:
     """How often the target has each rank among the members."""
-    rows = _family(scores, "atmorep", "rank")
+    rows = family(scores, "atmorep", "rank")
     if rows.empty:
         return None
     with rc_context(STYLE):
@@ -70,7 +84,7 @@ def rank_histogram(scores: Scores) -> Picture | None:
         axis.set_xlabel("Members below the target (1)")
         axis.set_ylabel("Frequency (1)")
     caption = (
-        f"{_what(scores)}: rank of the target among {len(rows) - 1} members; flat (dashed) is reliable, "
+        f"{title(scores)}: rank of the target among {len(rows) - 1} members; flat (dashed) is reliable, "
         "high at the ends too sure, high at one end biased. Bars: 95 % intervals."
     )
     return save(figure, f"{scores.field.name}-{scores.task}-ranks.svg", caption, caption)
@@ -93,15 +107,15 @@ def reliability(scores: Scores) -> Picture | None:
             axis.set_visible(False)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=5)
     caption = (
-        f"{_what(scores)}: frequency of events over thresholds against the predicted probability, and how "
+        f"{title(scores)}: frequency of events over thresholds against the predicted probability, and how "
         "often it was predicted; the diagonal is reliable. Bars: 95 % intervals."
     )
     return save(figure, f"{scores.field.name}-{scores.task}-reliability.svg", caption, caption)
 
 
 def _reliability_panel(axis: Axes, scores: Scores, threshold: str) -> None:
-    frequency = _family(scores, "atmorep", f"reliability>{threshold}")
-    share = _family(scores, "atmorep", f"issued>{threshold}")
+    frequency = family(scores, "atmorep", f"reliability>{threshold}")
+    share = family(scores, "atmorep", f"issued>{threshold}")
     members = float(share["x"].max())
     axis.bar(share["x"] / members, share["value"], width=0.6 / members, color="0.85", label="share of cells")
     style = {**line("atmorep"), "label": "frequency of the event"}
@@ -118,13 +132,13 @@ def diurnal_cycle(scores: Scores) -> Picture | None:
     with rc_context(STYLE):
         figure, (axis,) = panels(1, 1, 2.2, legend_rows(scores, 1))
         for model in (TARGET, *scores.models):
-            rows = _family(scores, model, "diurnal")
+            rows = family(scores, model, "diurnal")
             axis.errorbar(rows["x"], rows["value"], yerr=bars(rows), capsize=2.5, **line(model))
         axis.set_xlabel("Hour of the day (UTC)")
         axis.set_ylabel(f"Mean over the domain ({units.display(scores.field).units})")
         axis.set_xticks(sorted(rows["x"]))
         figure.legend(*axis.get_legend_handles_labels(), loc="upper center", ncols=5)
-    caption = f"{_what(scores)}: mean over the domain by hour of the day. Bars: 95 % intervals."
+    caption = f"{title(scores)}: mean over the domain by hour of the day. Bars: 95 % intervals."
     return save(figure, f"{scores.field.name}-{scores.task}-diurnal.svg", caption, caption)
 
 
@@ -145,7 +159,7 @@ def series(scores: Scores, found: xr.Dataset | None) -> Picture | None:
             _name(axis, str(place))
         figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=5)
     caption = (
-        f"{_what(scores)}: series at the cells of {', '.join(map(str, places))}. Band: from the smallest "
+        f"{title(scores)}: series at the cells of {', '.join(map(str, places))}. Band: from the smallest "
         "to the largest member."
     )
     return save(figure, f"{scores.field.name}-{scores.task}-series.svg", caption, caption)
@@ -174,11 +188,11 @@ def quantiles(scores: Scores) -> Picture | None:
     """Quantiles of each model's values against those of the target."""
     if not scores.family("quantile"):
         return None
-    target = _family(scores, TARGET, "quantile").set_index("x")["value"]
+    target = family(scores, TARGET, "quantile").set_index("x")["value"]
     with rc_context(STYLE):
         figure, (axis,) = panels(1, 1, 2.6, legend_rows(scores))
         for model in scores.models:
-            rows = _family(scores, model, "quantile")
+            rows = family(scores, model, "quantile")
             axis.errorbar(target[rows["x"]], rows["value"], yerr=bars(rows), capsize=2.5, **line(model))
         axis.axline((target.iloc[0], target.iloc[0]), slope=1, color="0.3", linewidth=0.8)
         unit = units.display(scores.field).units
@@ -186,7 +200,7 @@ def quantiles(scores: Scores) -> Picture | None:
         axis.set_ylabel(f"Quantile of the model ({unit})")
         figure.legend(*axis.get_legend_handles_labels(), loc="upper center", ncols=5)
     shares = ", ".join(f"{100 * x:g}" for x in target.index)
-    caption = f"{_what(scores)}: quantiles ({shares} %) of single values against the target's."
+    caption = f"{title(scores)}: quantiles ({shares} %) of single values against the target's."
     return save(figure, f"{scores.field.name}-{scores.task}-quantiles.svg", caption, caption)
 
 

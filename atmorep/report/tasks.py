@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atmorep.config import Config
 from atmorep.report import task_figures, units
@@ -43,8 +43,7 @@ class DownstreamSection:
     @property
     def pictures(self) -> list[Picture]:
         """All figures."""
-        own = (*self.task.skill, self.task.times, *self.task.maps, *self.task.more_maps)
-        return [*own, *self.figures, self.training]
+        return [*self.task.pictures, *self.figures, self.training]
 
 
 _CORE = {
@@ -85,32 +84,29 @@ _EVENT_SCORES = ("frequency_bias", "member_frequency_bias", "pod", "far", "csi",
 
 
 def events(scores: Scores, region: str) -> Table:
-    """Scores of events by threshold and model, and what the paired differences say."""
+    """Scores of events by threshold, row by row, and what the paired differences say below the baselines."""
     display, where = units.display(scores.field), (region, 0, 0.0)
     thresholds = [units.parameter(name) for name in scores.family("csi")]
     sizes = list(dict.fromkeys(units.parameter(name) for name in scores.family("fss")))
     names = [*_EVENT_SCORES, *(f"fss@{size}" for size in sizes)]
-    head = [f"Threshold ({display.units})", "Model"]
-    head += [f"{units.metric(n).title}{_cells(n)} (1)" for n in names]
     paired = ("ets", "brier", *(f"fss@{size}" for size in sizes[-1:]))
-    head += [f"AtmoRep minus this: {units.metric(n).title}{_cells(n)} (1)" for n in paired]
     rows = []
     for threshold in thresholds:
-        for model in scores.models:
-            full = [_full(name, threshold) for name in names]
-            cells = [score(scores.row(model, name, where), 3) for name in full]
-            said = [
-                Cell("–") if model == "atmorep" else difference(scores, _full(n, threshold), model, where)
-                for n in paired
-            ]
-            label = Cell(f"{float(threshold) * display.factor:g}")
-            rows.append((label, Cell(units.MODELS.get(model, model)), *cells, *said))
+        for name in names:
+            full, heading = _full(name, threshold), f"{units.metric(name).title}{_cells(name)} (1)"
+            cells = [score(scores.row("atmorep", full, where), 3)]
+            for model in scores.baselines:
+                said = (difference(scores, full, model, where),) if name in paired else ()
+                cells.append(replace(score(scores.row(model, full, where), 3), below=said))
+            rows.append((Cell(f"{float(threshold) * display.factor:g}"), Cell(heading), *cells))
     place = "" if len(scores.regions) == 1 else f", {region}"
     caption = (
         f"{units.title(scores.field)}, {scores.title.lower()}{place}: events over thresholds, with 95 % "
-        "intervals; of the ensemble's mean where members or probabilities are not named"
+        "intervals; of the ensemble's mean where members or probabilities are not named; below some of the "
+        "baselines how AtmoRep is, and AtmoRep minus baseline"
     )
-    return Table(caption, tuple(head), tuple(rows), 2)
+    models = (units.MODELS.get(model, model) for model in scores.models)
+    return Table(caption, (f"Threshold ({display.units})", "Score", *models), tuple(rows), 2)
 
 
 def _full(name: str, threshold: str) -> str:

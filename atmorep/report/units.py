@@ -47,14 +47,16 @@ class Metric:
     Attributes:
         title: heading of a column.
         better: "lower", "higher", or "" where neither is better in itself.
-        physical: True if in the field's units, else dimensionless.
+        physical: True if in the field's units.
         note: one line for the reader.
+        units: where it has not the field's.
     """
 
     title: str
     better: str
     physical: bool
     note: str
+    units: str = "1"
 
 
 METRICS = {
@@ -70,6 +72,12 @@ METRICS = {
         True,
         "continuous ranked probability score of the ensemble, for a baseline its MAE; 0 is perfect",
     ),
+    "fair_crps": Metric(
+        "Fair CRPS",
+        "lower",
+        True,
+        "the same, were the members random draws of a distribution: no penalty for being few",
+    ),
     "spread": Metric("Spread", "", True, "standard deviation of the ensemble"),
     "spread_skill": Metric(
         "Spread/skill",
@@ -82,6 +90,16 @@ METRICS = {
 
 TASK_METRICS = {
     "correlation": Metric("Correlation", "higher", False, "of ensemble mean and target over cells and times"),
+    "effective_resolution": Metric(
+        "Effective resolution",
+        "lower",
+        False,
+        "wavelength down to which single members have half of the target's variance or more",
+        "km",
+    ),
+    "mean_effective_resolution": Metric(
+        "Effective resolution of the mean", "lower", False, "the same of the ensemble mean", "km"
+    ),
     "variance_ratio": Metric(
         "Variance ratio",
         "",
@@ -110,9 +128,18 @@ TASK_METRICS = {
         "Frequency bias of members", "", False, "events in single members over observed events"
     ),
     "quantile": Metric("Quantile", "", True, "of the values of single members over cells and times"),
+    "rmse_at_spread": Metric("RMSE at a spread", "", True, "where the ensemble is as narrow or wide"),
     "diurnal": Metric("Mean by hour", "", True, "mean over the domain at an hour of the day"),
 }
-"""Scores of downstream tasks; those of events and squares by threshold and size."""
+"""Scores of whole states and of downstream tasks; those of events and squares by threshold and size."""
+
+REGIONS = {
+    "domain": "Whole domain",
+    "northern": "Northern extratropics",
+    "tropics": "Tropics",
+    "southern": "Southern extratropics",
+}
+"""Names of the regions; any other is shown under its own name."""
 
 MODELS = {
     "atmorep": "AtmoRep",
@@ -122,6 +149,7 @@ MODELS = {
     "climatology": "Climatology",
     "damped_persistence": "Damped persistence",
     "linear": "Linear interpolation",
+    "harmonic": "Interpolation in space",
     "raw": "Raw guess",
     "bilinear": "Bilinear",
     "bicubic": "Bicubic",
@@ -137,6 +165,8 @@ TASKS = {
     "reconstruction": "Masked reconstruction",
     "forecast": "Forecast",
     "temporal_interpolation": "Temporal interpolation",
+    "hindcast": "Hindcast",
+    "spatial": "Gaps in space",
 }
 """Names of the tasks; any other is shown under its own name."""
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmorep.evaluation.baselines import BASELINES, linear, persistence
+from atmorep.evaluation.baselines import BASELINES, harmonic, linear, persistence
 
 SHAPE = (8, 2, 3, 4)
 
@@ -53,3 +53,26 @@ def test_linear_is_exact_where_time_is_linear():
     hidden = np.zeros(SHAPE, bool)
     hidden[3:6] = True
     np.testing.assert_allclose(linear(values, hidden, values * 0), values, rtol=1e-6)
+
+
+def test_harmonic_is_exact_on_anomalies_that_are_harmonic():
+    """x² - y² and linear functions solve Laplace's equation, the discrete one too."""
+    y, x = np.mgrid[:9, :11].astype(np.float32)
+    anomaly = np.stack([x**2 - y**2, 3 * x - y])[:, None].repeat(2, axis=1)  # step, level, row, column
+    climatology = np.random.default_rng(0).normal(size=anomaly.shape).astype(np.float32)
+    hidden = np.zeros(anomaly.shape, bool)
+    hidden[..., 2:6, 3:8] = True
+    values = climatology + anomaly
+    filled = harmonic(np.where(hidden, 1e6, values).astype(np.float32), hidden, climatology)
+    np.testing.assert_allclose(filled, values, atol=1e-3)
+
+
+def test_harmonic_stays_between_what_is_around_and_needs_something_there():
+    values, hidden, climatology = random_case(3, 0.5)
+    hidden[:] = hidden[0, 0]
+    filled = harmonic(values, hidden, np.zeros_like(values))
+    visible = np.where(hidden, np.nan, values)
+    assert (filled[~hidden] == values[~hidden]).all()
+    assert (filled <= np.nanmax(visible, (2, 3), keepdims=True) + 1e-5).all()
+    assert (filled >= np.nanmin(visible, (2, 3), keepdims=True) - 1e-5).all()
+    np.testing.assert_array_equal(harmonic(values, np.ones_like(hidden), climatology), climatology)

@@ -64,8 +64,10 @@ def test_scores_are_those_of_the_rolled_out_members(configure, tmp_path, capsys)
     assert set(metrics.field) == set(config.fields)
     assert sorted(set(metrics.lead_hours)) == LEADS
     known = {"persistence", "climatology", "damped_persistence"}
-    assert set(metrics.model) == {"atmorep", "zero_shot", *known}
-    table = metrics.set_index(["model", "metric", "field", "lead_hours", "level"]).value.sort_index()
+    assert set(metrics.model) == {"atmorep", "zero_shot", "target", *known}
+    assert set(metrics.region) == {"domain", "northern", "tropics", "southern"}
+    table = metrics[metrics.region == "domain"]
+    table = table.set_index(["model", "metric", "field", "lead_hours", "level"]).value.sort_index()
     for field in config.fields:
         with xr.open_zarr(folder / field / "predictions.zarr", decode_timedelta=True) as stored:
             members = stored[field].load()

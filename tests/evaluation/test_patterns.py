@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atmorep.evaluation.patterns import MOMENTS, Patterns, correlation
+from atmorep.evaluation.patterns import MOMENTS, SPREADS, Patterns, correlation, effective_resolution
 from atmorep.evaluation.statistics import Sample
 from atmorep.grids import Grid
 
@@ -76,6 +76,62 @@ def test_gradient_of_a_slope():
     north_south, east_west = 47 * 64, 48 * 63
     expected = north_south / PATTERNS.spacing[0] ** 2 / (north_south + east_west)
     assert PATTERNS.gradient(slope[None], slope >= 0) == pytest.approx(expected)
+
+
+RING = Patterns(Grid(30.0, 0.0, 2.0, (31, 180)), np.linspace(-5, 5, 201))
+
+
+def test_waves_along_a_ring_have_the_wavelength_of_their_row():
+    """Wave number 20 is 2001 km long at the equator, 1733 km at 30 degrees: all in the band 1779 to 2516 or
+    the one before."""
+    states = np.cos(np.radians(20 * RING.grid.longitude)) * np.ones((1, 31, 1))
+    power = RING.power(states, np.ones(RING.grid.shape, bool))
+    length = 360 * 111.195 * np.cos(np.radians(RING.grid.latitude)) / 20
+    area = RING.grid.row_area / RING.grid.row_area.sum()
+    expected = [
+        area[(low <= length) & (length < high)].sum() / 2
+        for low, high in zip(RING.bands[:-1], RING.bands[1:], strict=True)
+    ]
+    assert sum(expected) == pytest.approx(0.5)
+    np.testing.assert_allclose(power, expected, atol=1e-12)
+
+
+def test_a_ring_has_no_edge():
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(3, 31, 180))
+    known = np.ones(RING.grid.shape, bool)
+    turned = RING.power(np.roll(states, 71, axis=2), known)
+    np.testing.assert_allclose(RING.power(states, known), turned)
+
+
+def test_effective_resolution():
+    """Variances over the target's are 1, 1, 0.8, 0.2, 0 from long waves to short: between 80 and 40 km."""
+    bands = 10.0 * np.sqrt(2) * 2.0 ** np.arange(6)  # middles 20, 40, ... 320 km
+
+    def found(*shares):
+        means = {"power_of_target": np.full(5, 3.0), "power_of_mean": 3.0 * np.array(shares[::-1])}
+        return float(effective_resolution(means, 1, "mean", bands))
+
+    assert found(1, 1, 0.8, 0.2, 0) == pytest.approx(np.sqrt(80 * 40))
+    assert found(1, 1, 0.8, 0.2, 1) == pytest.approx(np.sqrt(80 * 40))  # noise is no resolution
+    assert found(2, 1, 1, 1, 0.6) == pytest.approx(bands[0])
+    assert found(0.4, 1, 1, 1, 1) == pytest.approx(bands[-1])
+    assert np.isnan(found(*[np.nan] * 5))
+
+
+def test_errors_by_spread():
+    """Half of the cells have spread 1.1 and error 1.1, the other half spread 3.3 and error 2.2."""
+    wide = np.arange(64) < 32
+    centre, half = np.where(wide, 2.2, 1.1), np.where(wide, 3.3, 1.1) / np.sqrt(2)
+    sample = Sample(np.zeros(64), np.stack([centre + half, centre - half]))
+    found = PATTERNS.errors(sample, np.ones(64))
+    narrow, broad, error = (int(np.searchsorted(SPREADS, value)) - 1 for value in (1.1, 3.3, 2.2))
+    assert found["spread_error"][narrow, narrow] == pytest.approx(0.5)
+    assert found["spread_error"][broad, error] == pytest.approx(0.5)
+    curve = [metric for name, metric in PATTERNS.metrics() if name.startswith("rmse_at_spread")]
+    assert [float(curve[place](found, 2)) for place in (narrow, broad)] == pytest.approx([1.1, 2.2])
+    one = PATTERNS.errors(Sample(sample.target, sample.members[:1]), np.ones(64))
+    assert np.isnan(one["spread_error"]).all()
 
 
 def test_quantiles():

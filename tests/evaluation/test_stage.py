@@ -44,8 +44,9 @@ def test_a_perfect_model_has_perfect_scores(make_store, field):
         assert len(values(metrics, metric)) == 5 * len(config.model_levels(field))
     np.testing.assert_allclose(values(metrics, "acc"), 1, rtol=1e-5)
     assert len(values(metrics, "spread_skill")) == 0  # 0 / 0
-    assert set(metrics[metrics.task == "forecast"].model) == {"atmorep", "persistence", "climatology"}
-    assert set(metrics[metrics.task != "forecast"].model) == {
+    errors = metrics[metrics.metric == "rmse"]
+    assert set(errors[errors.task == "forecast"].model) == {"atmorep", "persistence", "climatology"}
+    assert set(errors[errors.task != "forecast"].model) == {
         "atmorep",
         "persistence",
         "climatology",
@@ -164,6 +165,7 @@ def test_predictions_open_and_are_those_of_the_model(make_store, monkeypatch, fi
     config = make_store(weather, field)
     predictor, metrics, folder = run(config, noisy, field)
     assert sorted(p.name for p in folder.iterdir()) == [
+        "calibration.nc",
         "maps.nc",
         "metrics.csv",
         "predictions",
@@ -243,6 +245,70 @@ def test_periodic_domain_wraps(make_store):
     assert (values(metrics, "rmse") == 0).all()
     with xr.open_zarr(folder / "predictions/forecast.zarr") as dataset:
         assert np.isfinite(dataset["2t"]).all()
+
+
+def test_regions_of_a_ring_and_of_ones_own(make_store):
+    """The error is the latitude over ten, so that each region has another."""
+    boxes = {"ahead": {"north": 80, "south": 40, "west": -50, "east": 80}}
+    config = make_store(weather, data=RING, evaluation={"regions": boxes})
+    grid = FieldReader(config, "2t").grid
+
+    class Biased(Known):
+        def predict(self, windows, hidden):
+            members = super().predict(windows, hidden)
+            for b, window in enumerate(windows):
+                members[b] += grid.latitude[window.row : window.row + self.rows, None] / 10
+            return members
+
+    score(config, "2t", Biased(config, "2t", perfect), {})
+    metrics = pd.read_csv(Paths(config).evaluation("2t") / "metrics.csv").query("task == 'forecast'")
+    area, north = grid.row_area, grid.latitude == 75
+    within = {"domain": area > 0, "northern": grid.latitude > 20, "southern": grid.latitude < -20}
+    within |= {"tropics": abs(grid.latitude) < 20, "ahead": north | (grid.latitude == 45)}
+    assert set(metrics.region) == set(within)
+    for region, rows in within.items():
+        expected = (area * grid.latitude / 10)[rows].sum() / area[rows].sum()
+        np.testing.assert_allclose(values(metrics, "bias", region=region), expected, atol=1e-5)
+    assert (metrics[metrics.metric == "rmse_minus_persistence"].groupby("region").size() == 2).all()
+
+
+def test_whole_states_of_an_ensemble_that_is_right(make_store):
+    """Target and members are drawn alike about a centre: ranks are flat, and nothing is too smooth."""
+
+    def alike(truth, hidden, random):
+        centre = truth + random.normal(0, 2, truth.shape)
+        return centre + random.normal(0, 2, (4, *truth.shape))
+
+    _, metrics, folder = run(make_store(weather, evaluation={"thresholds": {"2t": [283]}}), alike)
+    found = metrics.query("task == 'forecast' and lead_hours == 12")
+    ranks = found[(found.model == "atmorep") & found.metric.str.startswith("rank@")]
+    np.testing.assert_allclose(ranks.value, 1 / 5, atol=0.03)
+    assert ranks.value.sum() == pytest.approx(1)
+    assert (ranks.lower < ranks.upper).all()
+    for member in ("variance_ratio", "mean_variance_ratio"):
+        assert 1 < values(found, member)[0] < 2  # the noise on top of the waves
+    assert values(found, "mean_effective_resolution")[0] > 0
+    issued = [values(found, f"issued>283@{votes}")[0] for votes in range(5)]
+    assert sum(issued) == pytest.approx(1)
+    quantiles = [values(found, "quantile@0.99", model)[0] for model in ("atmorep", "target")]
+    assert quantiles[0] > quantiles[1]
+    with xr.open_dataset(folder / "calibration.nc") as calibration:
+        joint = calibration["spread_error"].load()
+    assert joint.sizes["task"] == 2
+    np.testing.assert_allclose(joint.sum(("spread", "error")), 1)
+
+
+def test_backwards_and_gaps_in_space_where_asked(make_store):
+    config = make_store(weather, evaluation={"tasks": ["hindcast", "spatial"]})
+    _, metrics, folder = run(config, only_visible)
+    assert set(metrics.task) == {"hindcast", "spatial"}
+    back = metrics[metrics.task == "hindcast"]
+    assert set(back.lead_hours) == {-12, -6}
+    np.testing.assert_allclose(values(back, "rmse"), values(back, "rmse", "persistence"), rtol=1e-6)
+    space = metrics[metrics.task == "spatial"]
+    assert set(space[space.metric == "rmse"].model) == {"atmorep", "harmonic", "climatology"}
+    with xr.open_zarr(folder / "predictions/hindcast.zarr") as dataset:
+        assert (dataset.lead_time / np.timedelta64(1, "h")).values.tolist() == [-12, -6]
 
 
 def test_few_initial_times_have_no_interval(make_store):

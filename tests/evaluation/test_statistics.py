@@ -57,6 +57,24 @@ def test_crps_of_one_member_is_the_absolute_error():
     assert empirical_crps(target, prediction[None]).tolist() == [2.0, 3.0]
 
 
+def test_fair_crps_is_that_of_the_library(sample):
+    expected = scoringrules.crps_ensemble(sample.target, sample.members, m_axis=0, estimator="fair")
+    assert METRICS["fair_crps"](pooled(sample), 6) == pytest.approx(expected.mean())
+    one = Sample(sample.target, sample.members[:1], sample.climatology)
+    assert np.isnan(METRICS["fair_crps"](pooled(one), 1))
+
+
+@pytest.mark.parametrize("members", [2, 16])
+def test_fair_crps_does_not_depend_on_the_number_of_draws(members):
+    """Of draws of the target's own distribution N(0, 1): 1 / sqrt(pi), however few."""
+    rng = np.random.default_rng(members)
+    target, draws = rng.normal(size=(100_000, 1, 1, 1)), rng.normal(size=(members, 100_000, 1, 1, 1))
+    means = pooled(Sample(target, draws, np.zeros_like(target)))
+    assert METRICS["fair_crps"](means, members) == pytest.approx(1 / np.sqrt(np.pi), abs=0.01)
+    exact = (1 + 1 / members) / np.sqrt(np.pi)
+    assert METRICS["crps"](means, members) == pytest.approx(exact, abs=0.01)
+
+
 def test_acc_of_perfect_negated_and_scaled_anomalies(sample):
     for factor, expected in ((1, 1), (-1, -1), (0.3, 1)):
         prediction = sample.climatology + factor * (sample.target - sample.climatology)

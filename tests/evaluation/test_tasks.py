@@ -3,7 +3,7 @@ import pytest
 
 from atmorep.config import parse
 from atmorep.config.downstream import ZERO_SHOT
-from atmorep.evaluation.tasks import TASKS, forecast, tasks, to_points
+from atmorep.evaluation.tasks import TASKS, forecast, hindcast, spatial, tasks, to_points
 
 from .known import SETTINGS, merged
 
@@ -32,6 +32,31 @@ def test_a_forecast_sees_nothing_after_its_initial_time(time, token, leads):
     assert [6 * (s - task.initial_step) for s in task.steps] == leads
     assert hidden[list(task.steps)].all()
     assert (time - 1 - task.initial_step) * 6 - leads[-1] < token * 6  # no token more than needed
+
+
+@pytest.mark.parametrize(("time", "token", "leads"), [(6, 2, [6, 12]), (12, 3, [6, 12, 24]), (8, 2, [18])])
+def test_a_hindcast_sees_nothing_before_its_initial_time(time, token, leads):
+    setting = config(
+        network={"neighbourhood": {"time": time}, "token_size": {"time": token}},
+        evaluation={"lead_hours": leads},
+    )
+    task = hindcast(setting, "t")
+    hidden = points(task, setting, "t")
+    assert hidden[: task.initial_step].all()
+    assert not hidden[task.initial_step :].any()
+    assert task.lead_hours == tuple(-lead for lead in reversed(leads))
+    assert [6 * (s - task.initial_step) for s in task.steps] == list(task.lead_hours)
+    assert min(task.steps) >= 0
+
+
+def test_a_gap_in_space_is_the_same_at_all_times_and_levels_and_in_all_fields():
+    setting = config(evaluation={"gap_ratio": 0.5})
+    task = spatial(setting, "t")
+    hidden = points(task, setting, "t")
+    assert hidden[0].mean() == 0.5
+    assert (hidden == hidden[0, 0]).all()
+    assert (points(spatial(setting, "2t"), setting, "2t")[0, 0] == hidden[0, 0]).all()
+    assert any((points(task, setting, "t", seed) != hidden).any() for seed in (1, 2, 3))
 
 
 def test_interpolation_hides_the_middle_token_only():
@@ -64,6 +89,12 @@ def test_a_short_neighbourhood_has_fewer_tasks(time, names):
     assert [t.name for t in tasks(config(network={"neighbourhood": {"time": time}}), "t")] == names
     without = config(network={"neighbourhood": {"time": time}}, evaluation={"lead_hours": []})
     assert "forecast" not in [t.name for t in tasks(without, "t")]
+
+
+def test_only_what_is_asked_for_in_the_order_of_the_tasks():
+    asked = ["spatial", "hindcast", "reconstruction"]
+    found = tasks(config(evaluation={"tasks": asked}), "t")
+    assert [t.name for t in found] == ["reconstruction", "hindcast", "spatial"]
 
 
 def test_masks_cover_whole_tokens():

@@ -49,7 +49,7 @@ def configuration(**changes):
             "neighbourhood": {"time": 12, "latitude": 27, "longitude": 45},
             "token_size": {"time": 3, "latitude": 9, "longitude": 9},
         },
-        "evaluation": {},
+        "evaluation": {"regions": {"sea": {"north": 58, "south": 51, "west": -4, "east": 9}}},
     }
     return parse({**values, **changes})
 
@@ -76,6 +76,7 @@ def make_field(config, name, tasks):
     maps = representative(config, name, random)
     maps.to_netcdf(paths.evaluation(name) / "maps.nc")
     statistics(config, name, random).to_netcdf(paths.evaluation(name) / "statistics.nc")
+    calibration(config, name).to_netcdf(paths.evaluation(name) / "calibration.nc")
 
 
 def make_forecasts(config, task):
@@ -89,6 +90,8 @@ def make_forecasts(config, task):
         for file, made in (("maps", representative), ("statistics", statistics)):
             of_task = made(config, name, random).sel(task=["forecast"]).assign_coords(task=[task])
             of_task.to_netcdf(folder / name / f"{file}.nc")
+        of_task = calibration(config, name).sel(task=["forecast"]).assign_coords(task=[task])
+        of_task.to_netcdf(folder / name / "calibration.nc")
         make_model(Paths(config).finetuned(task), f"fields.{name}.")
     pd.DataFrame(rows, columns=COLUMNS).to_csv(folder / "metrics.csv", index=False)
 
@@ -129,17 +132,69 @@ def scores(config, name, tasks):
     for task, (leads, baselines) in tasks.items():
         for level in config.model_levels(name):
             for lead in leads:
-                place = (name, level, lead, "domain")
                 error = {m: unit * ERROR[m] * (1 + 0.1 * lead + 1e-4 * level) for m in ERROR}
-                for model in ("atmorep", *baselines):
-                    for metric in METRICS:
-                        value = _value(metric, error[model], model)
-                        if np.isfinite(value):  # what is not defined has no row
-                            yield _row(task, model, place, metric, value, unit)
-                for baseline in baselines:
-                    difference = error["atmorep"] - error[baseline]
-                    yield _row(task, "atmorep", place, f"rmse_minus_{baseline}", difference, unit)
-                    yield _row(task, "atmorep", place, f"crps_minus_{baseline}", 0.6 * difference, unit)
+                for region in ("domain", "sea"):
+                    yield from _errors(task, (name, level, lead, region), error, baselines, unit)
+                if task != "reconstruction":
+                    for model, metric, value in of_whole_states(unit):
+                        yield _row(task, model, (name, level, lead, "domain"), metric, value, unit)
+
+
+def _errors(task, place, error, baselines, unit):
+    for model in ("atmorep", *baselines):
+        for metric in METRICS:
+            value = _value(metric, error[model], model)
+            if np.isfinite(value):  # what is not defined has no row
+                yield _row(task, model, place, metric, value, unit)
+    for baseline in baselines:
+        difference = error["atmorep"] - error[baseline]
+        yield _row(task, "atmorep", place, f"rmse_minus_{baseline}", difference, unit)
+        yield _row(task, "atmorep", place, f"crps_minus_{baseline}", 0.6 * difference, unit)
+
+
+def of_whole_states(unit):
+    """Scores that are of predictions that are kept: model, metric and value."""
+    for band, share in ((35.2, 0.2), (49.8, 0.5), (70.4, 0.8), (99.6, 1.0)):
+        yield "atmorep", f"power_ratio@{band}km", share
+        yield "atmorep", f"mean_power_ratio@{band}km", 0.8 * share
+    yield "atmorep", "effective_resolution", 49.8
+    yield "atmorep", "mean_effective_resolution", 57.0
+    for number in range(5):
+        yield "atmorep", f"rank@{number}", 0.3 if number in (0, 4) else 0.4 / 3
+        yield "atmorep", f"reliability>{280 * unit:g}@{number}", 0.1 + 0.2 * number
+        yield "atmorep", f"issued>{280 * unit:g}@{number}", 0.2
+    for model in ("atmorep", "target"):
+        for share in (0.01, 0.5, 0.99):
+            yield model, f"quantile@{share}", unit * (280 + 10 * share)
+    for middle in SPREADS:
+        yield "atmorep", f"rmse_at_spread@{unit * middle:.3g}", unit * (0.2 + middle)
+
+
+SPREADS = 2.0 ** (np.arange(-7, 2) / 2)
+
+
+def calibration(config, name):
+    levels, (_, *kept) = list(config.model_levels(name)), TASKS
+    leads = sorted({lead for leads, _ in TASKS.values() for lead in leads})
+    joint = np.exp(-((np.log(SPREADS)[:, None] - np.log(SPREADS)) ** 2))
+    shape = (len(kept), len(leads), len(levels), *joint.shape)
+    unit = 100.0 if known_field(name).units == "Pa" else 1.0
+    return xr.Dataset(
+        {
+            "spread_error": (
+                ("task", "lead_time", "level", "spread", "error"),
+                np.broadcast_to(joint / joint.sum(), shape),
+            ),
+            "scale": (("task", "level"), np.full((len(kept), len(levels)), unit)),
+        },
+        {
+            "task": kept,
+            "lead_time": np.array(leads).astype("timedelta64[h]").astype("timedelta64[ns]"),
+            "level": levels,
+            "spread": SPREADS,
+            "error": SPREADS,
+        },
+    )
 
 
 def _value(metric, error, model):

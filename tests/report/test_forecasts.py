@@ -31,7 +31,7 @@ def test_scores_and_figures_of_the_task_are_shown(config):
     assert set(table.task) == {"forecast", "ahead"}
     page = paths.report.read_text()
     assert '<h3 id="t-ahead">Temperature: ahead</h3>' in page
-    assert "AtmoRep minus damped persistence (K)" in page
+    assert "Damped persistence RMSE (K)" in page
     assert "Zero-shot RMSE (K)" in page
     assert "go on from themselves, up to 6 h, member by member" in page
     names = {path.name for path in paths.figures.iterdir()}

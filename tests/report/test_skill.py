@@ -7,7 +7,8 @@ import pytest
 from atmorep.evaluation.metrics import COLUMNS
 from atmorep.fields import field
 from atmorep.report import units
-from atmorep.report.skill import Scores, comparison, glance, verdict
+from atmorep.report.scorecard import Mark, scorecards
+from atmorep.report.skill import Cell, Scores, comparison, glance, verdict
 
 
 @pytest.mark.parametrize(
@@ -43,21 +44,16 @@ def test_comparison():
             ("atmorep", "rmse_minus_persistence", -1.0, -1.25, -0.75),
         )
     )
-    assert table.head[2:] == (
-        "AtmoRep RMSE (K)",
-        "Persistence RMSE (K)",
-        "AtmoRep minus persistence (K)",
-        "Initial times",
-    )
+    assert table.head[2:] == ("AtmoRep RMSE (K)", "Persistence RMSE (K)", "Initial times")
     texts = [(cell.text, cell.note, cell.kind) for cell in table.rows[0]]
     assert texts == [
         ("500 hPa", "", ""),
         ("6 h", "", ""),
         ("1.00", "[0.90, 1.10]", ""),
         ("2.00", "[1.80, 2.20]", ""),
-        ("better by 50 %", "−1.00 [−1.25, −0.75]", "better"),
         ("30", "", ""),
     ]
+    assert table.rows[0][3].below == (Cell("better by 50 %", "−1.00 [−1.25, −0.75]", "better"),)
 
 
 def test_too_few_cases_is_said():
@@ -70,19 +66,42 @@ def test_too_few_cases_is_said():
     )
     cells = {cell.text: cell for cell in table.rows[0]}
     assert cells["1.00"].note == "[no interval]"
-    assert cells["too few cases to tell"].kind == "unknown"
+    (said,) = cells["2.00"].below
+    assert (said.text, said.kind) == ("too few cases to tell", "unknown")
 
 
 def test_glance_counts_levels():
     rows = (("atmorep", "rmse", 1, 1, 1), ("persistence", "rmse", 2, 2, 2))
     better = ("atmorep", "rmse_minus_persistence", -1.0, -1.2, -0.8)
     one = scores(*rows, better, levels=(500, 850))
-    assert glance([one]).rows[0][3].text == "better at all 2 levels"
-    assert glance([one]).rows[0][3].note == "by 50 to 50 %"
+    assert glance([one], "Fields").rows[0][3].text == "better at all 2 levels"
+    assert glance([one], "Fields").rows[0][3].note == "by 50 to 50 %"
     one.table.loc[one.table["level"] == 850, ["lower", "upper"]] = [-1.0, 0.5]
     mixed = Scores(one.field, one.task, one.level_type, one.table)
-    assert glance([mixed]).rows[0][3].text == "better at 1 of 2 levels, no clear difference at 1 of 2 levels"
-    assert glance([mixed]).rows[0][3].kind == "even"
+    (row,) = glance([mixed], "Fields").rows
+    assert row[3].text == "better at 1 of 2 levels, no clear difference at 1 of 2 levels"
+    assert row[3].kind == "even"
+
+
+def test_scorecards():
+    """Against the strongest baseline first; of a small difference with a wide interval nothing is said."""
+    rows = [
+        ("atmorep", "rmse", 1.0, 0.9, 1.1),
+        ("persistence", "rmse", 4.0, 3.8, 4.2),
+        ("climatology", "rmse", 0.98, 0.9, 1.1),
+        ("single", "rmse", 0.5, 0.9, 1.1),
+        ("atmorep", "rmse_minus_persistence", -3.0, -3.25, -2.75),
+        ("atmorep", "rmse_minus_climatology", 0.02, -0.1, 0.1),
+        ("atmorep", "rmse_minus_single", 0.5, 0.4, 0.6),
+    ]
+    ((first, second, third),) = scorecards([scores(*rows, levels=(500, 850))])
+    assert first.caption == "Forecast: RMSE against climatology, the strongest baseline"
+    assert second.caption == "Forecast: RMSE against persistence"
+    assert third.caption == "Forecast: RMSE against field alone"
+    marks = [card.cards[0].rows[1][1][0] for card in (first, second, third)]
+    assert marks == [Mark("−2", "down1", False), Mark("+75", "up4", True), Mark("−100", "down4", True)]
+    assert [name for name, _ in first.cards[0].rows] == ["t, 500 hPa", "t, 850 hPa"]
+    assert first.cards[0].leads == ("6 h",)
 
 
 def test_units_shown():
