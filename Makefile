@@ -7,7 +7,7 @@ EXAMPLES := uk-2t north-atlantic western-europe
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo examples $(EXAMPLES) test benchmark test-slurm test-containers wheelhouse images lint audit format pins models clean
+.PHONY: help demo examples $(EXAMPLES) test benchmark test-slurm test-containers wheelhouse images lint docs audit format pins models clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile
@@ -52,6 +52,9 @@ images: .venv/installed  ## build an image and its Apptainer file from the wheel
 
 lint: .venv/installed  ## ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/python -m pytest tests/test_lint.py
+
+docs: .venv/installed  ## the documentation as a site, warnings as errors: docs/build/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/build
 
 audit: .venv/installed  ## known vulnerabilities of the pinned dependencies, where a database can be asked
 	$(BIN)/python tools/audit.py
