@@ -99,6 +99,8 @@ COUPLING = CONFIG.coupling.training or CONFIG.training
 YEARS = sorted({span.start.year for span in SPANS})
 TRAINING_YEARS = sorted({span.start.year for span in TRAINING_SPANS})
 SIMULATED = CONFIG.source.kind == "simulated"
+# jobs that wait for trained models and for nothing else
+EVALUATING = len(PATHS.evaluated) + len(CONFIG.finetune)
 LOGS = Path("logs") / CONFIG.experiment
 BENCHMARKS = PATHS.results / "benchmarks"
 
@@ -245,9 +247,12 @@ def growing(amount):
     return lambda wildcards, attempt: amount * min(attempt, 4)
 
 
-def training_threads(wildcards):
-    """Cores of one training: fields train side by side, each on its share of a local machine."""
-    return max(1, workflow.cores // len(FIELDS)) if workflow.cores else 8
+def side_by_side(jobs):
+    """Cores of one of ``jobs`` that need not wait for each other: its share of a local machine.
+
+    Two small networks on a core each are done sooner than one after the other on both.
+    """
+    return max(1, workflow.cores // jobs) if workflow.cores else 8
 
 
 def training_of(task):

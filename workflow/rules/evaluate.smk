@@ -14,7 +14,7 @@ rule evaluate:
         BENCHMARKS / "evaluate" / "{model}-{identity}.tsv"
     conda:
         "../../environment.yml"
-    threads: 8
+    threads: side_by_side(EVALUATING)
     resources:
         **a_gpu(),
         mem_mb=growing(8000),
@@ -76,7 +76,7 @@ for task in CONFIG.target_tasks:
             BENCHMARKS / "evaluate-task" / f"{PATHS.task_evaluation(task).name}.tsv"
         conda:
             "../../environment.yml"
-        threads: 8
+        threads: side_by_side(len(CONFIG.finetune))
         resources:
             **a_gpu(),
             mem_mb=growing(8000),
@@ -112,7 +112,7 @@ for task in CONFIG.forecast_tasks:
             BENCHMARKS / "evaluate-task" / f"{PATHS.task_evaluation(task).name}.tsv"
         conda:
             "../../environment.yml"
-        threads: 8
+        threads: side_by_side(len(CONFIG.finetune))
         resources:
             **a_gpu(),
             mem_mb=growing(8000),

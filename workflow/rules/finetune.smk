@@ -23,7 +23,7 @@ for task in CONFIG.finetune:
             "../../environment.yml"
         container:
             image_of(training_of(task))
-        threads: workflow.cores or 8
+        threads: side_by_side(EVALUATING)
         resources:
             **asked_for(training_of(task)),
             mem_mb=growing(16000),

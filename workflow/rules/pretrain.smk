@@ -15,7 +15,7 @@ rule pretrain:
         "../../environment.yml"
     container:
         image_of(CONFIG.training)
-    threads: training_threads
+    threads: side_by_side(len(FIELDS))
     resources:
         **asked_for(CONFIG.training),
         mem_mb=growing(8000),
