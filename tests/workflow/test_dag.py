@@ -44,7 +44,9 @@ def jobs_by_stage(planned):
 
 def test_a_file_of_ones_own_inherits_nothing_from_the_demo(workflow, repository):
     values = yaml.safe_load((repository / "config/demo.yaml").read_text())
-    kept = {key: values[key] for key in ("experiment", "source", "data")}
+    kept = {key: values[key] for key in ("experiment", "source", "data")} | {
+        "evaluation": {"lead_hours": [3]}
+    }
     kept["data"]["grid"] |= {"east": 359, "resolution": 1}
     path = workflow.folder / "mine.yaml"
     path.write_text(yaml.safe_dump({**kept, "fields": {"u": {}}}))
