@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,21 +20,48 @@ from atmorep.errors import IntegrityError
 def written_aside(target: Path) -> Iterator[Path]:
     """Yield a path beside ``target`` (file or folder to be); rename it into place on success.
 
-    On failure nothing is left. A folder replaces an existing one as a whole.
+    On failure nothing is left, and what a process left that was killed is removed by the next one that writes
+    the same. A folder replaces an existing one as a whole.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    _remove(aside)
+    remove_leftovers(target)
+    aside = aside_of(target)
     try:
         yield aside
         for entry in [aside, *(aside.rglob("*") if aside.is_dir() else ())]:
             _sync(entry)
-        if aside.is_dir():
-            _remove(target)
+        if aside.is_dir() and target.is_dir():
+            # never removed in place: a process killed meanwhile would leave a part of it under its name
+            os.rename(target, aside.with_suffix(".old.part"))
         os.replace(aside, target)
         _sync(target.parent)
     finally:
         _remove(aside)
+        _remove(aside.with_suffix(".old.part"))
+
+
+def aside_of(target: Path) -> Path:
+    """Return where this process writes ``target`` before it is renamed."""
+    return target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}.part")
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what processes of this machine wrote aside for ``target`` before they were killed."""
+    pattern = f".{glob.escape(target.name)}.{glob.escape(socket.gethostname())}.*.part"
+    for path in target.parent.glob(pattern):
+        process = path.name.removesuffix(".part").removesuffix(".old").rpartition(".")[2]
+        if process.isdigit() and (int(process) == os.getpid() or not _is_alive(int(process))):
+            _remove(path)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _remove(path: Path) -> None:
@@ -83,6 +112,13 @@ def crc32c(path: Path) -> str:
         while block := file.read(2**20):
             checksum.update(block)
     return checksum.digest().hex()
+
+
+def crc32c_of(data: bytes) -> str:
+    """Return the CRC-32C of bytes in hex."""
+    import google_crc32c
+
+    return f"{google_crc32c.value(data):08x}"
 
 
 def sha256(path: Path) -> str:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from atmorep import card, manifest
+from atmorep import card, integrity, manifest
 from atmorep.artefacts import write_json, written_aside
 from atmorep.config import Config
 from atmorep.config import load as load_config
@@ -102,6 +102,7 @@ def save(
     sources: dict[str, Path | None] = {f"{NORMALISATION}/{name}.nc": p for name, p in normalisation.items()}
     sources |= {WEIGHTS: weights, LOG: log, **(task.files if task else {})}
     copies = {name: path for name, path in sources.items() if path is not None}
+    known = [integrity.checked(path) for path in copies.values()]
     fields, purpose = tuple(normalisation), task.purpose if task else ""
     texts = {CONFIG: yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)}
     texts |= task.texts if task else {}
@@ -119,6 +120,8 @@ def save(
             write_json(aside / ORIGIN, dict(origin))
         kept = sorted({*texts, *copies, *arrays} - {LOG})
         manifest.write(aside, fields, kept, task.name if task else None)
+        # the card may be written anew, with the skill
+        integrity.record_folder(aside, "train the model again, or copy it again", known, leave=[CARD])
 
 
 @dataclass(frozen=True)

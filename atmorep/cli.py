@@ -57,7 +57,7 @@ COMMANDS = (
         ("target", "span"),
     ),
     Command("static", "a static field on a target's grid", "targets.statics:static", ("static", "target")),
-    Command("verify", "compare the store with the raw files", "store.verify:verify", ("field", "span")),
+    Command("compare", "compare the store with the raw files", "store.compare:compare", ("field", "span")),
     Command("sums", "partial sums over training days", "store.statistics:partial", ("field", "span")),
     Command("statistics", "monthly mean and standard deviation", "store.statistics:merge", ("field",)),
     Command("pretrain", "train one field's transformer", "training.pretrain:pretrain", ("field",)),
@@ -112,6 +112,13 @@ COMMANDS = (
     Command("size", "parameters, operations and memory of the models", "sizes:show"),
     Command("scale", "jobs, files, bytes and GPU hours of each stage", "scale:show"),
     Command(
+        "verify",
+        "compare artefacts with their manifests",
+        "verify:verify",
+        arguments=("paths",),
+        configured=False,
+    ),
+    Command(
         "import-weights",
         "a checkpoint of the original AtmoRep to a bundle",
         "legacy.stage:import_weights",
@@ -152,6 +159,7 @@ _OPTIONS = {
     "year": "year of the initial time",
     "day": "day of the year, from 1",
     "hour": "hour of the day, UTC",
+    "paths": "files, or folders with all below them: data, models, results",
     "normalisation": "folder of the files that 'atmorep statistics' writes",
     "group": "what the source fetches together; 'atmorep check' lists the groups",
 }
@@ -162,7 +170,7 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("latitude", "longitude"), float),
 }
 
-_SEVERAL = ("span", "inputs")
+_SEVERAL = ("span", "inputs", "paths")
 """What may be given several times."""
 
 

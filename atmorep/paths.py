@@ -144,9 +144,9 @@ class Paths:
         """Manifest of the shards of one field and span: written last, after its shards."""
         return self.store_folder / "parts" / field / f"{span}.json"
 
-    def verified(self, field: str, span: Span | str) -> Path:
+    def compared(self, field: str, span: Span | str) -> Path:
         """Outcome of comparing the shards of one field and span with the raw files."""
-        return self.store_folder / "verified" / field / f"{span}.json"
+        return self.store_folder / "compared" / field / f"{span}.json"
 
     def sums(self, field: str, span: Span | str) -> Path:
         """Partial sums of one field over training days of one month."""

@@ -136,10 +136,10 @@ class Scale:
     # -- data ----------------------------------------------------------------------------------
 
     def download(self) -> Stage:
-        """Raw files: one a field, level and span."""
+        """Raw files: one a field, level and span, and its manifest."""
         jobs, members = len(self.groups) * len(self.spans), sum(len(g.members) for g in self.groups)
         asked = jobs if self.config.source.kind == "cds" else 0
-        return Stage("download", jobs, asked, members * len(self.spans), self._raw(members))
+        return Stage("download", jobs, asked, 2 * members * len(self.spans), self._raw(members))
 
     def convert(self) -> Stage:
         """A shard a field and day, and a manifest a field and span."""
@@ -148,21 +148,21 @@ class Scale:
         files, size = count * (days + len(self.spans)), self._raw(levels) * STORED
         return Stage("convert", count * len(self.spans), files=files, size=size)
 
-    def verify(self) -> Stage:
+    def compare(self) -> Stage:
         """A finding a field and span, those of a year in one job."""
         count = len(self.fields)
-        return Stage("verify", count * _years(self.spans), files=count * len(self.spans))
+        return Stage("compare", count * _years(self.spans), files=count * len(self.spans))
 
     def sums(self) -> Stage:
-        """Count, mean and squares in double precision, those of a year in one job."""
+        """Count, mean and squares in double precision, those of a year in one job; and their manifests."""
         spans, count = training_spans(self.config.data), len(self.fields)
         size = len(spans) * sum(3 * _DOUBLE * self._cells(field) for field in self.fields)
-        return Stage("sums", count * _years(spans), files=count * len(spans), size=size)
+        return Stage("sums", count * _years(spans), files=2 * count * len(spans), size=size)
 
     def statistics(self) -> Stage:
-        """Mean and standard deviation of twelve months."""
+        """Mean and standard deviation of twelve months, and their manifest."""
         size = sum(12 * 2 * _FLOAT * self._cells(field) for field in self.fields)
-        return Stage("statistics", len(self.fields), files=len(self.fields), size=size)
+        return Stage("statistics", len(self.fields), files=2 * len(self.fields), size=size)
 
     def _cells(self, field: str) -> int:
         """Numbers that one statistic of a field has."""
@@ -232,7 +232,7 @@ class Scale:
 
     def stages(self) -> list[Stage]:
         """All stages that have jobs, in the order of the workflow."""
-        data = [self.download(), self.convert(), self.verify(), self.sums(), self.statistics()]
+        data = [self.download(), self.convert(), self.compare(), self.sums(), self.statistics()]
         models = [self.pretrain(), self.couple(), self.evaluate()]
         every = [*data, *models, *self.downstream(), Stage("report", 1)]
         return [stage for stage in every if stage.jobs]

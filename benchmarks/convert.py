@@ -65,7 +65,7 @@ def quality(rows: Path | None, config: Config, paths: list[Path]) -> None:
     """Measure size and error of what was written."""
     grib = sum(path.stat().st_size for path in paths)
     part = read_json(Paths(config).part(FIELD, SPAN))
-    store = sum(shard["size"] for shard in part["shards"])
+    store = sum(shard["size"] for shard in part["files"])
     target = Target("value", "≤", 1)
     report(measured("store size over 16-bit GRIB", store / grib, "", target), rows)
     error = part["tolerance"] / max(packing_step(path) / 2 for path in paths)

@@ -91,7 +91,7 @@ def write_target(
         for day in np.unique(hours.astype("datetime64[D]")):
             values = np.array([truth(config, h) for h in hours if h.astype("datetime64[D]") == day])
             moments[str(day)] = [float(values.size), float(values.mean()), float(values.var() * values.size)]
-        part = {"shards": shards, "missing": gaps, "moments": moments}
+        part = {"files": shards, "missing": gaps, "moments": moments}
         write_json(Paths(config).target_part("fine", span), part)
 
 

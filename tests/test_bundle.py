@@ -16,7 +16,7 @@ from atmorep.training.data import neighbourhoods
 
 FILES = {
     *("model.safetensors", "config.yaml", "normalisation/t.nc", "training.csv"),
-    *("README.md", "bundle.json"),
+    *("README.md", "bundle.json", "manifest.json"),
 }
 
 
@@ -124,13 +124,11 @@ def contents(folder):
 def test_a_bundle_that_cannot_be_completed_leaves_the_old_one_as_it_was(saved, tmp_path):
     config, _, folder = saved
     before = contents(folder)
-    with pytest.raises(FileNotFoundError):
-        save(folder, config, tmp_path, normalisation=tmp_path / "absent.nc")
-    with pytest.raises(FileNotFoundError):
-        save(tmp_path / "new/t", config, tmp_path, normalisation=tmp_path / "absent.nc")
+    for target in (folder, tmp_path / "new/t"):
+        with pytest.raises(FileNotFoundError):
+            save(target, config, tmp_path, normalisation=tmp_path / "absent.nc")
     assert contents(folder) == before
-    assert list((tmp_path / "new").iterdir()) == []
-    assert {p.name for p in tmp_path.iterdir()} == {"t", "new", "weights", "log", "data"}
+    assert {p.name for p in tmp_path.iterdir()} == {"t", "weights", "log", "data"}
 
 
 def test_a_new_bundle_replaces_the_old_one_whole(saved, tmp_path):

@@ -19,7 +19,7 @@ def full(repository):
 
 def test_raw_files_are_all_fields_levels_and_hours(full):
     stage = full.download()
-    assert (stage.jobs, stage.requests, stage.files) == (MONTHS, MONTHS, 25 * MONTHS)
+    assert (stage.jobs, stage.requests, stage.files) == (MONTHS, MONTHS, 2 * 25 * MONTHS)
     assert stage.size == 25 * 24 * DAYS * POINTS * 2
 
 
@@ -38,7 +38,7 @@ def test_statistics_by_grid_point_are_what_takes_room(full):
     cells = 5 * POINTS + 4 * 5
     assert full.sums().size == 39 * 12 * 3 * 8 * cells
     assert full.statistics().size == 12 * 2 * 4 * cells
-    assert (full.verify().jobs, full.sums().jobs) == (5 * 41, 5 * 39)
+    assert (full.compare().jobs, full.sums().jobs) == (5 * 41, 5 * 39)
 
 
 def test_a_real_message_is_as_long_as_reckoned(shared, full):
@@ -54,7 +54,7 @@ def test_the_page_says_what_is_counted(repository, over):
     """Rows of data; to count operations takes too long for each test."""
     config = load(*(repository / "config" / name for name in ("config.yaml", *over)))
     scale, page = Scale(config), (repository / "docs/scale.md").read_text()
-    for stage in (scale.download(), scale.convert(), scale.verify(), scale.sums(), scale.statistics()):
+    for stage in (scale.download(), scale.convert(), scale.compare(), scale.sums(), scale.statistics()):
         assert table([stage]).splitlines()[2] in page
 
 

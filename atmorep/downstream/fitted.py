@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from atmorep.artefacts import read_json, write_json, written_aside
+from atmorep import integrity
+from atmorep.artefacts import read_json, write_json
 from atmorep.config import Config
 from atmorep.downstream.baselines import Baseline, Interpolated, LapseRate, QuantileMapping, Regression
 from atmorep.downstream.fits import SHARES, Fit
@@ -33,7 +34,9 @@ def fit(config: Config, task: str) -> None:
     """
     inputs = Inputs(config, task)
     fits, summary = Fit.of(inputs), {}
-    with written_aside(Paths(config).baseline(task)) as folder:
+    remedy = f"rerun 'atmorep baselines --task {task}'"
+    statics = (Paths(config).static(name, inputs.task.target) for name in inputs.task.statics)
+    with integrity.recorded(Paths(config).baseline(task), remedy, filter(Path.exists, statics)) as folder:
         folder.mkdir()
         for name in inputs.task.baselines:
             began = time.monotonic()
@@ -83,6 +86,8 @@ def load(inputs: Inputs) -> dict[str, Baseline]:
         IntegrityError: if they are not there, or are damaged.
     """
     folder = Paths(inputs.config).baseline(inputs.name)
+    if (folder / integrity.NAME).exists():
+        integrity.check(folder / integrity.NAME)
     summary = read_json(folder / SUMMARY)
     found: dict[str, Baseline] = {}
     target, guess = (known_field(name) for name in (inputs.target.field, inputs.task.guess.field))

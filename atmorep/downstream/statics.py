@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from atmorep import integrity
 from atmorep.errors import DataError, IntegrityError
 from atmorep.grids import Grid
 
@@ -37,6 +38,7 @@ def read_static(path: Path, grid: Grid) -> NDArray[np.float32]:
         IntegrityError: as :func:`read_statics`.
     """
     try:
+        integrity.checked(path)
         with xr.open_dataarray(path) as values:
             found = values.squeeze().to_numpy().astype(np.float32)
     except (OSError, ValueError) as error:

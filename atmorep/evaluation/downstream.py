@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from atmorep.artefacts import written_aside
+from atmorep import integrity, manifest
 from atmorep.config import Config, Evaluation
 from atmorep.downstream import fitted
 from atmorep.downstream.baselines import Baseline
@@ -186,7 +186,10 @@ def score_task(evaluation: TaskEvaluation) -> None:
             f"finetune.{inputs.name}: no neighbourhood with a target fits into data.periods.test without a "
             "missing hour; extend the periods or complete source and target"
         )
-    with written_aside(Paths(inputs.config).task_evaluation(inputs.name)) as folder:
+    paths, name = Paths(inputs.config), inputs.name
+    sources = [path for path in (paths.finetuned(name) / manifest.MANIFEST,) if path.exists()]
+    remedy = f"rerun 'atmorep evaluate-task --task {name}'"
+    with integrity.recorded(paths.task_evaluation(name), remedy, sources) as folder:
         folder.mkdir()
         _score(evaluation, folder)
     seconds = time.monotonic() - began

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from atmorep.artefacts import written_aside
+from atmorep import integrity, manifest
 from atmorep.config import Config
 from atmorep.errors import DataError
 from atmorep.evaluation import climatology, damping, output
@@ -207,7 +207,9 @@ def evaluate_forecasts(config: Config, name: str) -> None:
     folders = {"atmorep": paths.finetuned(name), "zero_shot": paths.core(name)}
     hours = config.forecast_tasks[name].hours
     models = {model: Rollout.load(config, folder, hours) for model, folder in folders.items()}
-    with written_aside(paths.task_evaluation(name)) as folder:
+    remedy = f"rerun 'atmorep evaluate-task --task {name}'"
+    sources = [bundle / manifest.MANIFEST for bundle in folders.values()]
+    with integrity.recorded(paths.task_evaluation(name), remedy, sources) as folder:
         folder.mkdir()
         with TemporaryDirectory(dir=folder) as scratch:
             fields = models["atmorep"].fields

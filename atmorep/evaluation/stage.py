@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from atmorep.artefacts import written_aside
+from atmorep import integrity, manifest
 from atmorep.config import Config
 from atmorep.errors import ConfigError, DataError
 from atmorep.evaluation import climatology, output
@@ -58,7 +58,10 @@ def evaluate(config: Config, model: str) -> None:
 def score(config: Config, model: str, predictor: Predictor, rivals: Rivals) -> None:
     """Score ``predictor`` and its rivals; see :func:`evaluate`."""
     paths = Paths(config)
-    with written_aside(paths.model_evaluation(model)) as folder:
+    bundles = sorted({bundle for field in paths.evaluated[model] for bundle in paths.models(field)})
+    sources = [path for path in (bundle / manifest.MANIFEST for bundle in bundles) if path.exists()]
+    remedy = f"rerun 'atmorep evaluate --model {model}'"
+    with integrity.recorded(paths.model_evaluation(model), remedy, sources) as folder:
         folder.mkdir()
         with TemporaryDirectory(dir=folder) as scratch:
             known = {}

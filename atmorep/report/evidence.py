@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 from safetensors import SafetensorError, safe_open
 
+from atmorep import integrity
 from atmorep.config import Config, TargetTask
 from atmorep.errors import IntegrityError
 from atmorep.fields import Field, field
@@ -52,7 +53,7 @@ class Evidence:
         calibration: how large errors are by spread, of the tasks whose predictions are kept.
         trainings: of the model that is scored first, then of the field alone where both were trained, then of
             those that were fine-tuned to forecast it.
-        verified: outcome of the comparison with the raw files, by span.
+        compared: outcome of the comparison with the raw files, by span.
         normalisation: monthly mean and standard deviation (month, level[, latitude, longitude]).
         forecasts: of the tasks that forecast the field.
         files: artefacts behind the field, for the provenance.
@@ -64,7 +65,7 @@ class Evidence:
     statistics: xr.Dataset
     calibration: xr.Dataset
     trainings: tuple[Trained, ...]
-    verified: dict[str, dict[str, Any]]
+    compared: dict[str, dict[str, Any]]
     normalisation: xr.Dataset
     forecasts: tuple[ForecastEvidence, ...]
     files: tuple[Path, ...]
@@ -167,7 +168,7 @@ def collect(config: Config, name: str) -> Evidence:
             *(_trained(config, name, folder, read) for folder in models),
             *(forecast.training for forecast in forecasts),
         ),
-        verified={s: read("verify", paths.verified(name, s), _verification) for s in spans},
+        compared={s: read("compare", paths.compared(name, s), _comparison) for s in spans},
         normalisation=read("statistics", paths.normalisation(name), _dataset),
         forecasts=forecasts,
         files=(
@@ -224,6 +225,7 @@ class _Reader:
         if not path.is_file():
             raise IntegrityError(f"{path}: is missing ({self.of}); {remedy}")
         try:
+            integrity.checked(path)
             return reader(path)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise IntegrityError(
@@ -263,7 +265,7 @@ def _dataset(path: Path) -> xr.Dataset:
         return dataset.load()
 
 
-def _verification(path: Path) -> dict[str, Any]:
+def _comparison(path: Path) -> dict[str, Any]:
     outcome: dict[str, Any] = _json(path)
     for key in ("max_abs_error", "tolerance", "hours", "missing"):
         if key not in outcome:

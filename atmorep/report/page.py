@@ -70,7 +70,7 @@ class Page:
     scorecards: list[tuple[Scorecard, ...]]
     sections: list[FieldSection]
     tasks: list[DownstreamSection]
-    verification: Table
+    comparison: Table
     normalisation: Table
     training: Table
     stages: Table | None

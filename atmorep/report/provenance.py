@@ -114,11 +114,11 @@ def stage_cost(folder: Path, files: Iterable[Path]) -> Table | None:
     return Table("Cost of each stage, summed over its jobs in this experiment", head, tuple(rows))
 
 
-def verification(evidence: Iterable[Evidence]) -> Table:
+def comparison(evidence: Iterable[Evidence]) -> Table:
     """What the comparison of the store with the raw files found, per field."""
     rows = []
     for field in evidence:
-        outcomes = list(field.verified.values())
+        outcomes = list(field.compared.values())
         hours = sum(int(o["hours"]) for o in outcomes)
         missing = sum(_count(o["missing"]) for o in outcomes)
         worst = max(outcomes, key=lambda o: float(o["max_abs_error"]) - float(o["tolerance"]))

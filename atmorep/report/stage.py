@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from atmorep import __version__
+from atmorep import __version__, integrity
 from atmorep.artefacts import write_text, written_aside
 from atmorep.config import Config
 from atmorep.paths import Paths
@@ -30,6 +30,8 @@ def report(config: Config) -> None:
     evidence = [collect(config, name) for name in config.fields]
     of_tasks = [collect_task(config, name) for name in config.target_tasks]
     write_text(paths.metrics, concatenated(config))
+    listed = paths.results / integrity.NAME
+    listed.unlink(missing_ok=True)
     sections = [FieldSection.of(config, field) for field in evidence]
     tasks = [DownstreamSection.of(config, task) for task in of_tasks]
     with written_aside(paths.figures) as folder:
@@ -38,6 +40,15 @@ def report(config: Config) -> None:
         for picture in (*of_fields, *(p for task in tasks for p in task.pictures)):
             (folder / picture.name).write_bytes(picture.data)
     write_text(paths.report, render(_page(config, evidence, of_tasks, sections, tasks)))
+    files = [paths.metrics, paths.report, *sorted(paths.figures.iterdir())]
+    sources = [path for field in evidence for path in field.files]
+    sources += [path for task in of_tasks for path in task.files]
+    integrity.write(
+        listed,
+        [integrity.entry(path, paths.results) for path in files],
+        remedy="rerun 'atmorep report'",
+        sources=[integrity.entry(path) for path in dict.fromkeys(sources)],
+    )
 
 
 def concatenated(config: Config) -> str:
@@ -69,7 +80,7 @@ def _page(
         scorecards=scorecards(of_sections),
         sections=sections,
         tasks=tasks,
-        verification=provenance.verification(evidence),
+        comparison=provenance.comparison(evidence),
         normalisation=normalisation(evidence),
         training=provenance.training_cost([*trainings, *(task.training for task in of_tasks)]),
         stages=provenance.stage_cost(paths.results / "benchmarks", files),

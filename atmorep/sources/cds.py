@@ -10,8 +10,9 @@ from types import ModuleType
 
 import numpy as np
 
+from atmorep import integrity
 from atmorep.config import CdsSource, Config
-from atmorep.errors import DataError, SourceError
+from atmorep.errors import DataError, IntegrityError, SourceError
 from atmorep.fields import field as known_field
 from atmorep.grids import Grid
 from atmorep.paths import Paths
@@ -121,8 +122,9 @@ class Cds:
         if not path.exists():
             return False
         try:
+            integrity.checked(path)
             self._verify(scan(path), field, level, span, str(path))
-        except DataError as error:
+        except (DataError, IntegrityError) as error:
             _LOG.warning("cds: %s; fetching it again", error)
             return False
         return True

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from atmorep.artefacts import crc32c
+from atmorep import integrity
 from atmorep.config import Config
 from atmorep.errors import DataError
 from atmorep.grids import Grid
@@ -199,6 +199,10 @@ def verify_hours(times: Hours, hours: Hours, where: str, record_missing: bool) -
         )
 
 
-def describe(raw: RawFile) -> dict[str, str | int]:
-    """Return path, size and CRC-32C (hex) of a raw file."""
-    return {"path": str(raw.path), "size": raw.path.stat().st_size, "crc32c": crc32c(raw.path)}
+def describe(raw: RawFile) -> integrity.Entry:
+    """Return path, size and CRC-32C of a raw file, once it is what was delivered.
+
+    Raises:
+        IntegrityError: if it is not.
+    """
+    return integrity.checked(raw.path)

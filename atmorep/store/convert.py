@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from atmorep import __version__
-from atmorep.artefacts import write_json
+from atmorep import integrity
 from atmorep.config import Config
 from atmorep.errors import DataError
 from atmorep.fields import Field
@@ -34,25 +33,30 @@ def convert(config: Config, field: str, span: str) -> None:
 
     Raises:
         DataError: naming file, message and field, if the raw files are not what they should be.
+        IntegrityError: if a raw file is not what was delivered.
     """
-    days, paths = Span.parse(span), Paths(config)
-    layout = field_layout(config, field)
-    create(layout)
+    days, layout = Span.parse(span), field_layout(config, field)
+    part = Paths(config).part(field, days)
     files = [open_raw(config, field, level, days) for level in config.store_levels(field)]
+    sources = [raw.describe(file) for file in files]
+    part.unlink(missing_ok=True)  # it would stand for shards that are being written
+    create(layout)
     missing = _missing(files, days.hours(config.data.time_step))
     conversion = _Conversion(field, files)
     shards = write_days(layout, days, missing, conversion.fill)
     os.sync()  # shards before their manifest; once for all, since each on its own takes far longer
-    manifest = {
-        "field": field,
-        "span": str(days),
-        "missing": [str(hour) for hour in missing],
-        "shards": shards,
-        "raw": [raw.describe(file) for file in files],
-        "tolerance": conversion.tolerance,
-        "code_version": __version__,
-    }
-    write_json(paths.part(field, days), manifest)
+    integrity.write(
+        part,
+        shards,
+        base=layout.store,
+        remedy=f"rerun 'atmorep convert --field {field} --span {days}'",
+        sources=sources,
+        arrays={field: {"shape": [layout.axis.per_day * days.days, *layout.shape[1:]], "dtype": "float32"}},
+        field=field,
+        span=str(days),
+        missing=[str(hour) for hour in missing],
+        tolerance=conversion.tolerance,
+    )
 
 
 def _missing(files: Sequence[RawFile], hours: Hours) -> Hours:

@@ -15,9 +15,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from atmorep import __version__
-from atmorep.artefacts import read_json, write_json
+from atmorep import integrity
+from atmorep.artefacts import crc32c_of, read_json
 from atmorep.config import Config
+from atmorep.errors import IntegrityError
 from atmorep.fields import field as known_field
 from atmorep.grids import Grid
 from atmorep.paths import STORE_LAYOUT, Paths
@@ -144,6 +145,7 @@ def create(layout: ArrayLayout) -> None:
     with _exclusive(layout.store.parent / "layout.lock"):
         if _fits(layout):
             return
+        _remove_leftovers(layout.store)
         # Not through consolidated metadata: it would hide what is created here.
         root = zarr.open_group(
             layout.store,
@@ -157,14 +159,20 @@ def create(layout: ArrayLayout) -> None:
         with warnings.catch_warnings():  # zarr-python 3 warns that v3 does not specify it yet
             warnings.simplefilter("ignore")
             zarr.consolidate_metadata(layout.store)
-        write_json(layout.described, _describe(layout))
+        integrity.write(
+            layout.described,
+            [],
+            base=layout.store,
+            remedy="delete it and rerun the conversion",
+            **_describe(layout),
+        )
 
 
 def _fits(layout: ArrayLayout) -> bool:
     """True if the array is there, complete and long enough."""
     if not (layout.described.exists() and (layout.store / layout.name / "zarr.json").exists()):
         return False
-    return bool(read_json(layout.described)["shape"][0] >= layout.axis.size)
+    return bool(integrity.read(layout.described)["shape"][0] >= layout.axis.size)
 
 
 @contextmanager
@@ -174,6 +182,13 @@ def _exclusive(lock: Path) -> Iterator[None]:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _remove_leftovers(store: Path) -> None:
+    """Remove what Zarr wrote aside before it was killed; nobody else writes metadata or coordinates now."""
+    for pattern in ("*.partial", "*/*.partial", "*/c/*.partial"):
+        for path in store.glob(pattern):
+            path.unlink()
 
 
 def _create_array(root: zarr.Group, layout: ArrayLayout) -> None:
@@ -203,6 +218,9 @@ def _create_array(root: zarr.Group, layout: ArrayLayout) -> None:
 def _coordinate(root: zarr.Group, name: str, values: NDArray[Any], attributes: dict[str, str]) -> None:
     if name not in root:
         root.create_array(name, data=values, dimension_names=(name,), attributes=attributes)
+        return
+    # Rewritten even if it is there: a process killed between the array and its values leaves zeros.
+    root[name][:] = values
 
 
 def _extend(root: zarr.Group, axis: TimeAxis) -> None:
@@ -263,6 +281,8 @@ def _root_attributes(config: Config) -> dict[str, Any]:
 
 
 def _describe(layout: ArrayLayout) -> dict[str, Any]:
+    """What the manifest of an array says: metadata and coordinates as they were written."""
+    names = (layout.name, "time", layout.vertical, "latitude", "longitude")
     return {
         "name": layout.name,
         "levels": list(layout.levels),
@@ -271,5 +291,74 @@ def _describe(layout: ArrayLayout) -> dict[str, Any]:
         "shard": list(layout.shard),
         "origin": str(layout.axis.origin),
         "time_step": layout.axis.step,
-        "code_version": __version__,
+        "group": _lasting(_metadata(layout.store)),
+        "arrays": {name: _lasting(_metadata(layout.store / name)) for name in names},
+        "coordinates": {name: _checksum(layout.store / name) for name in names[2:]},
     }
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    """Metadata of a group or array; empty where there is none to be read."""
+    try:
+        found: dict[str, Any] = read_json(folder / "zarr.json")
+    except IntegrityError:
+        return {}
+    return found
+
+
+def _lasting(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Metadata without what changes: the length in time, and what a group knows of its arrays."""
+    kept = {key: value for key, value in metadata.items() if key != "consolidated_metadata"}
+    if "time" in kept.get("dimension_names", ()):
+        kept["shape"] = kept.get("shape", [])[1:]
+    return kept
+
+
+def _checksum(coordinate: Path) -> str:
+    """CRC-32C of the values of a coordinate; empty where they cannot be read."""
+    try:
+        return crc32c_of(np.ascontiguousarray(zarr.open_array(coordinate, mode="r")[:]).tobytes())
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return ""
+
+
+def check_layout(described: Path) -> None:
+    """Compare metadata and coordinates of a store with what the manifest of one of its arrays says.
+
+    Args:
+        described: the manifest that :func:`create` has written.
+
+    Raises:
+        IntegrityError: naming what differs, and the remedy.
+    """
+    said = integrity.read(described)
+    store = integrity.folder_of(described, said)
+    if "coordinates" not in said:  # of a version before
+        return
+    with _exclusive(store.parent / "layout.lock"):
+        wrong = _wrong(store, said)
+    if wrong is not None:
+        raise IntegrityError(
+            f"{wrong}: is damaged or was altered; delete it and {described}, and rerun the conversion"
+        )
+
+
+def _wrong(store: Path, said: dict[str, Any]) -> Path | None:
+    """What in a store is not as its manifest says."""
+    group = _metadata(store)
+    joint = (group.get("consolidated_metadata") or {}).get("metadata", {})
+    for name, lasting in said["arrays"].items():
+        metadata = _metadata(store / name)
+        if _lasting(metadata) != lasting:
+            return store / name / "zarr.json"
+        if joint.get(name) != metadata:
+            return store / "zarr.json"
+    if _lasting(group) != said["group"]:
+        return store / "zarr.json"
+    for name, checksum in said["coordinates"].items():
+        if _checksum(store / name) != checksum:
+            return store / name
+    size = _metadata(store / "time")["shape"][0]
+    regular = np.arange(size, dtype=np.int32) * said["time_step"]
+    fits = size >= said["shape"][0] and _checksum(store / "time") == crc32c_of(regular.tobytes())
+    return None if fits else store / "time"

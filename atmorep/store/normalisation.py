@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from atmorep import integrity
 from atmorep.errors import IntegrityError
 
 Index = slice | NDArray[np.int64]
@@ -40,6 +41,7 @@ class Normalisation:
             IntegrityError: if ``path`` is absent, not such a file, or lacks a level.
         """
         try:
+            integrity.checked(path)
             with xr.open_dataset(path) as file:
                 chosen = file if levels is None else file.sel(level=list(levels))
                 pair = [chosen[name].to_numpy().astype(np.float32) for name in ("mean", "std")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from atmorep.artefacts import read_json
+from atmorep import integrity
 from atmorep.config import Config
 from atmorep.paths import Paths
 from atmorep.store.arrays import open_array, read
@@ -103,7 +103,7 @@ class ArrayReader:
         for span, part in self._parts.items():
             if part.exists():
                 there[self.axis.index(span.hours(self.axis.step))] = True
-                missing = np.array(read_json(part)["missing"], "datetime64[h]")
+                missing = np.array(integrity.read(part)["missing"], "datetime64[h]")
                 there[self.axis.index(missing)] = False
         return there
 

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from atmorep.artefacts import aside_of, remove_leftovers
+
 COMPRESSOR, LEVEL, SHUFFLE = "lz4", 1, "bitshuffle"
 """Blosc's settings: the fastest to decode of those tried, at 0.7 of the size of 16-bit GRIB."""
 
@@ -51,7 +53,8 @@ def write_shard(
         Size in bytes and CRC-32C in hex of the file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    remove_leftovers(target)
+    aside = aside_of(target)
     try:
         with aside.open("wb", buffering=_BUFFER_BYTES) as file:
             written = _write(file, blocks, chunk)

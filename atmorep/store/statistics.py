@@ -12,8 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from atmorep import __version__, transforms
-from atmorep.artefacts import written_aside
+from atmorep import __version__, integrity, transforms
 from atmorep.config import Config
 from atmorep.errors import DataError, IntegrityError
 from atmorep.fields import field as known_field
@@ -22,7 +21,7 @@ from atmorep.paths import Paths
 from atmorep.store.arrays import open_array, read
 from atmorep.store.layout import vertical
 from atmorep.store.reader import FieldReader
-from atmorep.timeaxis import Span, training_spans
+from atmorep.timeaxis import Span, data_spans, training_spans
 
 RELATIVE_FLOOR = 1e-2
 """A standard deviation is at least this share of the root mean square one of its level."""
@@ -99,7 +98,8 @@ def partial(config: Config, field: str, span: str) -> None:
         {name: (dimensions, values) for name, values in names.items()},
         attrs={"field": field, "span": str(days), "code_version": __version__},
     )
-    _write(file, paths.sums(field, days))
+    remedy = f"rerun 'atmorep sums --field {field} --span {days}'"
+    _write(file, paths.sums(field, days), remedy, _parts(config, field, days))
 
 
 def _blocks(config: Config, field: str, span: Span) -> Iterable[NDArray[np.float32]]:
@@ -141,7 +141,8 @@ def merge(config: Config, field: str) -> None:
     mean = np.stack([m.mean for m in months])
     std = np.stack([floored(m.std) for m in months])
     file = _dataset(config, field, mean, std)
-    _write(file, paths.normalisation(field))
+    sums = [paths.sums(field, span) for span in spans]
+    _write(file, paths.normalisation(field), f"rerun 'atmorep statistics --field {field}'", sums)
 
 
 def _by_month(spans: Sequence[Span], moments: Sequence[Moments]) -> list[Moments]:
@@ -182,13 +183,22 @@ def _dataset(config: Config, field: str, mean: Array, std: Array) -> xr.Dataset:
     )
 
 
-def _write(file: xr.Dataset, target: Path) -> None:
-    with written_aside(target) as aside:
+def _parts(config: Config, field: str, span: Span) -> list[Path]:
+    """Manifests of the shards that hold days of ``span``."""
+    around = (
+        other for other in data_spans(config.data) if other.start <= span.end and span.start <= other.end
+    )
+    return [Paths(config).part(field, other) for other in around]
+
+
+def _write(file: xr.Dataset, target: Path, remedy: str, sources: Sequence[Path]) -> None:
+    with integrity.recorded(target, remedy, sources) as aside:
         file.to_netcdf(aside, engine="netcdf4")
 
 
 def _read(path: Path) -> Moments:
     try:
+        integrity.checked(path)
         with xr.open_dataset(path) as file:
             return Moments(*(file[name].to_numpy() for name in ("count", "mean", "squares")))
     except (OSError, KeyError, ValueError) as error:

@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 
 from filelock import FileLock
 
+from atmorep import integrity
 from atmorep.artefacts import written_aside
 from atmorep.errors import DataError
 
@@ -134,6 +135,8 @@ def filled_once(folder: Path, fill: Callable[[Path], None]) -> Path:
             with written_aside(folder) as aside:
                 aside.mkdir()
                 fill(aside)
+                listed, remedy = integrity.listing(aside), f"delete {folder} and rerun the download"
+                integrity.write(integrity.beside(folder), listed, base=folder, remedy=remedy)
     return folder
 
 

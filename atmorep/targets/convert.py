@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atmorep import __version__, transforms
-from atmorep.artefacts import read_json, write_json
+from atmorep import integrity, transforms
 from atmorep.config import Config, Static, Target
 from atmorep.errors import DataError, IntegrityError
 from atmorep.fields import field as known_field
@@ -40,24 +38,39 @@ def convert(config: Config, target: str, span: str) -> None:
         DataError: if the files are not what the configuration says.
         IntegrityError: if there is no list of files, or the store does not hold what was written.
     """
-    days, listed = Span.parse(span), Paths(config).target_raw(target, Span.parse(span))
+    days, paths = Span.parse(span), Paths(config)
+    listed, part = paths.target_raw(target, days), paths.target_part(target, days)
     gridded(config, target)  # refuses what is not declared
-    conversion = _Conversion(config, target, days, *_open(config.targets[target], read_json(listed)))
-    write_json(Paths(config).target_part(target, days), conversion.run())
+    conversion = _Conversion(config, target, days, *_open(config.targets[target], delivered(listed)))
+    part.unlink(missing_ok=True)  # it would stand for shards that are being written
+    integrity.write(
+        part,
+        base=paths.target_store(target),
+        remedy=f"rerun 'atmorep convert-target --target {target} --span {days}'",
+        sources=[integrity.entry(listed)],
+        **conversion.run(),
+    )
 
 
-def _open(target: Target, listed: dict[str, Any]) -> list[Product]:
+def delivered(listed: Path) -> dict[str, list[Path]]:
+    """Return the files that a list names, once they are what was delivered: ``files``, and any ``partner``.
+
+    Raises:
+        IntegrityError: naming the first that is not, or the list.
+    """
+    said = integrity.read(listed)
+    if "remedy" in said:  # those of before say less
+        integrity.check(listed)
+    return {key: [Path(entry["path"]) for entry in said[key]] for key in ("files", "partner") if key in said}
+
+
+def _open(target: Target, listed: dict[str, list[Path]]) -> list[Product]:
     """The product, and that of the other wind component where there is one."""
-    files = _files(listed["files"])
-    products = [open_product(target, files)]
+    products = [open_product(target, listed["files"])]
     if target.partner is not None:
         other = target.model_copy(update={"variable": target.partner})
-        products.append(open_product(other, _files(listed.get("partner", listed["files"]))))
+        products.append(open_product(other, listed.get("partner", listed["files"])))
     return products
-
-
-def _files(listed: Sequence[dict[str, Any]]) -> list[Path]:
-    return [Path(entry["path"]) for entry in listed]
 
 
 def open_regridder(
@@ -122,14 +135,15 @@ class _Conversion:
         shards = write_days(self._layout, self._span, missing, self._fill)
         os.sync()  # shards before their manifest
         self._check()
+        shape = [self._times.size, *self._layout.shape[1:]]
         return {
             "target": self._name,
             "span": str(self._span),
             "missing": [str(hour) for hour in sorted([*missing, *self._empty])],
-            "shards": shards,
+            "files": shards,
+            "arrays": {self._layout.name: {"shape": shape, "dtype": "float32"}},
             "moments": {day: [float(a[0]) for a in _parts(m)] for day, m in self._moments.items()},
             "coverage": float((self._regrid.coverage * self._grid.weights).mean()),
-            "code_version": __version__,
         }
 
     def _fill(self, block: NDArray[np.float32], time: np.datetime64) -> None:

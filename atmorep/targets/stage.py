@@ -6,15 +6,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from atmorep.artefacts import crc32c, write_json
+from atmorep import integrity
 from atmorep.config import Config, Target
 from atmorep.errors import DataError, SourceError
 from atmorep.paths import Paths
 from atmorep.sources import stage as sources
 from atmorep.targets.source import gridded, open_partner_source, open_target_source
 from atmorep.timeaxis import Span
-
-_METADATA = ("zarr.json", ".zmetadata", ".zgroup")
 
 
 def check(config: Config) -> None:
@@ -51,7 +49,8 @@ def download(config: Config, target: str, span: str) -> None:
     """
     days = Span.parse(span)
     _declared("targets", target, config.targets)
-    write_json(Paths(config).target_raw(target, days), _delivered(config, target, days))
+    remedy = f"rerun 'atmorep download-target --target {target} --span {days}'"
+    _write(Paths(config).target_raw(target, days), remedy, **_delivered(config, target, days))
 
 
 def download_static(config: Config, static: str) -> None:
@@ -62,7 +61,12 @@ def download_static(config: Config, static: str) -> None:
         DataError: if what was delivered is damaged.
     """
     _declared("statics", static, config.statics)
-    write_json(Paths(config).static_raw(static), _delivered(config, static, None))
+    remedy = f"rerun 'atmorep download-static --static {static}'"
+    _write(Paths(config).static_raw(static), remedy, **_delivered(config, static, None))
+
+
+def _write(path: Path, remedy: str, files: list[integrity.Entry], **partner: Any) -> None:
+    integrity.write(path, files, base=Path(), remedy=remedy, **partner)
 
 
 def _declared(section: str, name: str, known: Collection[str]) -> None:
@@ -70,7 +74,7 @@ def _declared(section: str, name: str, known: Collection[str]) -> None:
         raise SourceError(f"'{name}' is not declared in {section}; there is {', '.join(known) or 'none'}")
 
 
-def _delivered(config: Config, name: str, span: Span | None) -> dict[str, Any]:
+def _delivered(config: Config, name: str, span: Span | None) -> dict[str, list[integrity.Entry]]:
     """Fetch the files; return them, those of the other wind component apart."""
     paths, found = Paths(config), gridded(config, name)
     files = open_target_source(config, name).fetch(span, paths.target_files(found.source))
@@ -82,9 +86,10 @@ def _delivered(config: Config, name: str, span: Span | None) -> dict[str, Any]:
     return listed
 
 
-def _entry(path: Path) -> dict[str, Any]:
-    """Return path, size and CRC-32C (hex) of a file; of a Zarr store, those of its metadata."""
-    held = [path / name for name in _METADATA if (path / name).is_file()] if path.is_dir() else [path]
-    if not held:
-        raise DataError(f"{path}: is a folder without {' or '.join(_METADATA)}, no Zarr store; correct it")
-    return {"path": str(path), "size": held[0].stat().st_size, "crc32c": crc32c(held[0])}
+def _entry(path: Path) -> integrity.Entry:
+    """Return path, size and CRC-32C of a file; of a Zarr store, those of its metadata."""
+    if not integrity.is_there(path):
+        raise DataError(
+            f"{path}: is a folder without {' or '.join(integrity.ZARR)}, no Zarr store; correct it"
+        )
+    return integrity.checked(path)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import xarray as xr
 
-from atmorep import __version__
-from atmorep.artefacts import read_json, written_aside
+from atmorep import __version__, integrity
 from atmorep.config import Config
 from atmorep.paths import Paths
-from atmorep.targets.convert import open_regridder
+from atmorep.targets.convert import delivered, open_regridder
 from atmorep.targets.product import open_product
 from atmorep.targets.source import gridded
 from atmorep.targets.store import evaluation_grid
@@ -25,7 +22,8 @@ def static(config: Config, static: str, target: str) -> None:
     """
     gridded(config, static), gridded(config, target)  # refuse what is not declared
     wanted, paths, grid = config.statics[static], Paths(config), evaluation_grid(config, target)
-    files = [Path(entry["path"]) for entry in read_json(paths.static_raw(static))["files"]]
+    listed = paths.static_raw(static)
+    files = delivered(listed)["files"]
     product = open_product(wanted, files)
     least = config.targets[target].min_coverage
     values = open_regridder(f"statics.{static}", product, wanted, grid, least)(product.read(0))
@@ -47,5 +45,6 @@ def static(config: Config, static: str, target: str) -> None:
             "code_version": __version__,
         },
     )
-    with written_aside(paths.static(static, target)) as aside:
+    remedy = f"rerun 'atmorep static --static {static} --target {target}'"
+    with integrity.recorded(paths.static(static, target), remedy, [listed]) as aside:
         file.to_netcdf(aside, engine="netcdf4")

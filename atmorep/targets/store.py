@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atmorep.artefacts import read_json
+from atmorep import integrity
 from atmorep.config import Config, Target
 from atmorep.errors import DataError
 from atmorep.grids import Grid
@@ -160,7 +160,7 @@ class TargetReader:
         days: dict[str, list[float]] = {}
         for span, part in self._parts.items():
             if any(_overlap(span, training) for training in training_spans(self._config.data)):
-                days |= read_json(part)["moments"]
+                days |= integrity.read(part)["moments"]
         return [moments for day, moments in days.items() if self._trains(dt.date.fromisoformat(day))]
 
     def _trains(self, day: dt.date) -> bool:

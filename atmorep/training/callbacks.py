@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from atmorep import integrity
 from atmorep.artefacts import written_aside
 from atmorep.training import state
 from atmorep.training.optimizers import learning_rate
@@ -107,7 +108,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
     """Write the weights of ``model``; all ranks take part, the first one writes."""
     weights = state.gathered(model.state_dict())
     if state.first_rank():
-        with written_aside(path) as aside:
+        with integrity.recorded(path, f"delete {path.parent} to begin anew") as aside:
             save_file(weights, aside)
 
 
@@ -143,6 +144,7 @@ class Keeper(Callback):
         if trainer.is_global_zero:
             for path in self.path.parent.glob("best-*.safetensors"):
                 if path.name != self.progress.best:
+                    integrity.beside(path).unlink(missing_ok=True)
                     path.unlink()
 
     def _due(self, trainer: L.Trainer) -> bool:

@@ -16,7 +16,9 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
+from atmorep import integrity
 from atmorep.config import Training
+from atmorep.errors import IntegrityError
 from atmorep.training import outside, state
 from atmorep.training.callbacks import LOG, EpochLog, Keeper, write_log
 from atmorep.training.problem import Problem
@@ -72,7 +74,18 @@ def _progress(problem: Problem, folder: Path) -> Progress:
     path = folder / state.STATE
     if not path.exists():
         return Progress.begin(problem.weights)
-    return state.read_progress(path, problem.described())
+    progress = state.read_progress(path, problem.described())
+    if progress.best:
+        _check_best(folder / progress.best)
+    return progress
+
+
+def _check_best(weights: Path) -> None:
+    """Look whether the best weights so far, which the state names, are what was written."""
+    try:
+        integrity.checked(weights)
+    except FileNotFoundError as error:
+        raise IntegrityError(f"{error}; delete {weights.parent} to begin anew") from None
 
 
 def _callbacks(problem: Problem, folder: Path, progress: Progress) -> list[L.Callback]:

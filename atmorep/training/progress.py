@@ -82,5 +82,5 @@ def not_finite(names: Sequence[str], what: str) -> DataError:
     """Return the error of a training of ``names`` whose numbers are no longer finite."""
     return DataError(
         f"{', '.join(names)}: {what}; lower training.lr_max or training.clip_norm, or check the field's "
-        "values with 'atmorep verify'. The last state before it is kept"
+        "values with 'atmorep compare'. The last state before it is kept"
     )

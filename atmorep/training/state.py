@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
-from atmorep.artefacts import written_aside
+from atmorep import integrity
 from atmorep.errors import IntegrityError
 from atmorep.training.progress import Progress
 
@@ -69,7 +69,7 @@ def save(
     names = sorted(tensors)
     metadata = {"format": FORMAT, "keys": dict(keys), "progress": progress.plain(), "tensors": names}
     if first_rank():
-        with written_aside(path) as aside:
+        with integrity.recorded(path, f"delete {path.parent} to begin anew") as aside:
             save_file(tensors, aside, {"training": json.dumps(metadata)})
 
 
@@ -95,6 +95,7 @@ def read_progress(path: Path, keys: Mapping[str, Any]) -> Progress:
     Raises:
         IntegrityError: if it cannot be read or is of another configuration.
     """
+    integrity.checked(path)
     metadata = _metadata(path)
     other = {name for name in {**keys, **metadata["keys"]} if keys.get(name) != metadata["keys"].get(name)}
     if other:

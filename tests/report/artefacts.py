@@ -65,7 +65,7 @@ def make_field(config, name, tasks):
         write_json(paths.part(name, span), {"span": str(span)})
         outcome = {"max_abs_error": 1e-3, "tolerance": 2e-3, "hours": 24 * span.days - 1}
         outcome["missing"] = [f"{span.start}T00"]
-        write_json(paths.verified(name, span), outcome)
+        write_json(paths.compared(name, span), outcome)
     make_normalisation(config, name)
     make_model(Paths(config).model(name), f"fields.{name}.")
     paths.evaluation(name).mkdir(parents=True)

@@ -184,7 +184,7 @@ def test_costs_of_this_configuration_only(tmp_path, monkeypatch):
         ("pretrain", lambda paths, span: paths.model("msl") / "training.csv"),
         ("pretrain", lambda paths, span: paths.model("msl") / "model.safetensors"),
         ("convert", lambda paths, span: paths.part("msl", span)),
-        ("verify", lambda paths, span: paths.verified("msl", span)),
+        ("compare", lambda paths, span: paths.compared("msl", span)),
         ("statistics", lambda paths, span: paths.normalisation("msl")),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from atmorep.config import Config, parse
 from atmorep.grids import Grid
+from atmorep.paths import Paths
 from atmorep.sources import stage
 from atmorep.sources.grib_writer import GribWriter
 from atmorep.store.convert import convert
@@ -92,6 +93,12 @@ def fetch(config: Config) -> None:
     for field in config.fields:
         for span in data_spans(config.data):
             stage.download(config, field, str(span))
+
+
+def forget(config: Config) -> None:
+    """Remove the manifests of all raw files, which then may be what a test makes of them."""
+    for path in Paths(config).raw_folder.rglob("*.manifest.json"):
+        path.unlink()
 
 
 def build(config: Config, **archive: tuple[str, ...]) -> Config:

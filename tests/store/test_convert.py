@@ -19,7 +19,7 @@ from atmorep.sources.raw import GribFile
 from atmorep.store.convert import convert
 from atmorep.timeaxis import Span
 
-from .conftest import FEBRUARY, JANUARY, build, fetch, shards, values, write_archive
+from .conftest import FEBRUARY, JANUARY, build, fetch, forget, shards, values, write_archive
 
 
 def _convert(config: Config, span: str) -> None:
@@ -38,11 +38,11 @@ def test_store_equals_grib_within_half_a_packing_step(experiment):
 def test_manifest_names_shards_and_raw_files(experiment):
     config = build(experiment())
     manifest = read_json(Paths(config).part("t", FEBRUARY))
-    assert len(manifest["shards"]) == 6
-    for entry in manifest["shards"]:
+    assert len(manifest["files"]) == 6
+    for entry in manifest["files"]:
         path = Paths(config).store / entry["path"]
         assert (path.stat().st_size, crc32c(path)) == (entry["size"], entry["crc32c"])
-    assert [Path(raw["path"]).name for raw in manifest["raw"]] == [f"{FEBRUARY}.grib"] * 2
+    assert [Path(raw["path"]).name for raw in manifest["sources"]] == [f"{FEBRUARY}.grib"] * 2
     assert 0 < manifest["tolerance"] < 1e-3
 
 
@@ -125,7 +125,7 @@ def test_missing_hours_are_recorded(experiment):
     assert data.sel(time="2020-01-25T06").isnull().all()
     assert not data.sel(time="2020-01-25T12").isnull().any()
     assert not (Paths(config).store / "t/c/27/0/0/0").exists()
-    assert len(manifest["shards"]) == 7
+    assert len(manifest["files"]) == 7
 
 
 def test_an_hour_missing_at_one_level_is_missing(experiment):
@@ -134,6 +134,7 @@ def test_an_hour_missing_at_one_level_is_missing(experiment):
     fetch(config)
     raw = Paths(config).raw("t", 137, JANUARY)
     raw.write_bytes(b"".join(grib.read(m) for m in grib.scan(raw)[1:]))
+    forget(config)
     convert(config, "t", JANUARY)
     assert read_json(Paths(config).part("t", JANUARY))["missing"] == ["2020-01-24T00"]
     assert xr.open_zarr(Paths(config).store)["t"].sel(time="2020-01-24T00").isnull().all()
@@ -144,6 +145,7 @@ def test_the_shard_of_a_day_that_went_missing_is_removed(experiment):
     for level in (96, 137):
         raw = Paths(config).raw("t", level, JANUARY)
         raw.write_bytes(b"".join(grib.read(m) for m in grib.scan(raw)[4:]))
+    forget(config)
     convert(config, "t", JANUARY)
     assert not (Paths(config).store / "t/c/23/0/0/0").exists()
 
@@ -178,6 +180,7 @@ def test_impossible_values_are_refused(experiment, lowest):
             rain = values(grid, "tp", 0, time)
             rain[3, 4] = lowest if str(time) == "2020-01-27T12" else 0
             writer.write("tp", "surface", 0, time, rain)
+    forget(config)
     with pytest.raises(DataError, match=r"tp.*2020-01-27T12.*below 0"):
         convert(config, "tp", JANUARY)
 
@@ -190,6 +193,7 @@ def test_constant_fields_keep_their_value(experiment):
     with GribWriter(raw, grid) as writer:
         for time in Span.parse(JANUARY).hours(6):
             writer.write("t", "model", 96, time, np.full(grid.shape, 273.15))
+    forget(config)
     convert(config, "t", JANUARY)
     stored = xr.open_zarr(Paths(config).store)["t"].sel(level=96, time=slice("2020-01-24", "2020-01-31"))
     np.testing.assert_allclose(stored, 273.15, atol=1e-3)

@@ -64,7 +64,7 @@ def test_instants_on_the_evaluation_grid(run):
     assert reader.available()[FIRST:].all()
     part = read_json(Paths(config).target_part("fine", DAYS[0]))
     assert (part["missing"], part["coverage"]) == ([], pytest.approx(1))
-    shard = part["shards"][0]
+    shard = part["files"][0]
     assert shard["crc32c"] == crc32c(Paths(config).target_store("fine") / shard["path"])
     # Both training days: hours -24 to 23, over 24 each, on 279 + 1; uniform steps have (n^2 - 1) / 12.
     mean, std = reader.normalisation()

@@ -11,7 +11,7 @@ from runs import progress, state_path
 from safetensors.torch import load_file, safe_open, save_file
 from torch.optim import AdamW
 
-from atmorep import bundle
+from atmorep import bundle, integrity
 from atmorep.cli import main
 from atmorep.errors import DataError, IntegrityError
 from atmorep.paths import Paths
@@ -57,6 +57,7 @@ def test_it_holds_weights_average_moments_and_progress(trained):
 def test_a_truncated_state_is_refused_by_name(trained, share, capsys, tmp_path):
     path = state_path(trained)
     content = path.read_bytes()
+    integrity.beside(path).unlink()  # it would tell at once
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(IntegrityError, match=rf"{path}: cannot be read .*; delete it to begin anew"):
         pretrain(trained, "2t")
@@ -92,6 +93,9 @@ def test_how_it_is_run_is_no_other_configuration(trained, configure):
 
 def test_a_state_of_another_form_is_refused(trained):
     rewrite(state_path(trained), format=0)
+    with pytest.raises(IntegrityError, match="is damaged or was altered"):
+        pretrain(trained, "2t")
+    integrity.beside(state_path(trained)).unlink()
     with pytest.raises(IntegrityError, match="format 0 is not 2"):
         pretrain(trained, "2t")
 

@@ -17,7 +17,7 @@ def test_demo_is_the_default(workflow, repository):
     fields, months = len(config.fields), len(data_spans(config.data))
     assert planned["download_all"] == months
     assert planned["convert"] == fields * months
-    assert planned["verify_2001"] == planned["sums_2001"] == fields
+    assert planned["compare_2001"] == planned["sums_2001"] == fields
     assert planned["pretrain"] == fields
     assert planned["couple"] == planned["evaluate"] == planned["report"] == 1
     for target in config.targets:
@@ -135,6 +135,6 @@ def test_the_full_reproduction(workflow, repository):
     months = 12 * (2018 - 1979 + 1 + 1)
     assert planned["convert"] == 5 * months
     assert (planned["pretrain"], planned["couple"]) == (5, 1)
-    assert planned["verify_1979"] == planned["sums_1979"] == 5
+    assert planned["compare_1979"] == planned["sums_1979"] == 5
     assert planned["download_model_an"] == months
     assert planned["evaluate"] == 1

@@ -40,9 +40,9 @@ def test_it_leaves_as_many_files_as_reckoned(finished):
     workflow, values = finished
     scale = Scale(parse(values))
     left = {
-        "download": ["data/raw/*/*/*/*.grib"],
+        "download": ["data/raw/*/*/*/*.grib*"],
         "convert": ["data/store/*/era5.zarr/*/c/*/0/0/0", "data/store/*/parts/*/*"],
-        "verify": ["data/store/*/verified/*/*"],
+        "compare": ["data/store/*/compared/*/*"],
         "sums": ["data/store/*/sums/*/*"],
         "statistics": ["data/store/*/normalisation/*"],
         "evaluate": ["results/small/evaluation/*/2t/predictions/*/2t/c/**/[0-9]*"],
@@ -84,16 +84,16 @@ def test_another_month_converts_that_month_only(finished):
     longer = copy.deepcopy(values)
     longer["data"]["periods"]["test"][0]["end"] = "2001-03-31"
     argument = write_experiment(workflow.folder, longer)
-    once = dict.fromkeys(("download_2t", "convert", "verify_2001", "evaluate", "report", "all"), 1)
+    once = dict.fromkeys(("download_2t", "convert", "compare_2001", "evaluate", "report", "all"), 1)
     assert workflow.planned(argument) == once
     before = _times(workflow.folder / "data")
-    workflow.done(argument, "--until", "verify_2001")
+    workflow.done(argument, "--until", "compare_2001")
     after = _times(workflow.folder / "data")
     changed = {path for path in after if before.get(path) != after[path]}
     shards = {path for path in changed if "/era5.zarr/2t/c/" in path}
     assert {int(path.split("/c/")[1].split("/")[0]) for path in shards} == set(range(59, 90))
     assert {path for path in changed if "/parts/" in path or "/raw/" in path} == {
-        path for path in changed if "2001-03" in path and "/verified/" not in path
+        path for path in changed if "2001-03" in path and "/compared/" not in path
     }
 
 
@@ -130,7 +130,7 @@ def test_a_truncated_file_stops_its_own_month_only(workflow, two_months):
     archive, (_, second) = two_months
     second.write_bytes(second.read_bytes()[:-100])
     argument = write_experiment(workflow.folder, experiment(archive))
-    done = workflow.run(argument, "--keep-going", "--until", "verify_2001", "statistics")
+    done = workflow.run(argument, "--keep-going", "--until", "compare_2001", "statistics")
     assert done.returncode
     assert f"{second}, message 112" in done.stdout
     assert "truncated or corrupted" in done.stdout
@@ -147,8 +147,8 @@ def test_it_goes_on_once_the_file_is_mended(workflow, two_months):
     whole = second.read_bytes()
     second.write_bytes(whole[:-100])
     argument = write_experiment(workflow.folder, experiment(archive))
-    assert workflow.run(argument, "--keep-going", "--until", "verify_2001").returncode
+    assert workflow.run(argument, "--keep-going", "--until", "compare_2001").returncode
     second.write_bytes(whole)
-    once = dict.fromkeys(("download_2t", "convert", "verify_2001"), 1)
-    assert workflow.planned(argument, "--until", "verify_2001") == once
-    workflow.done(argument, "--until", "verify_2001")
+    once = dict.fromkeys(("download_2t", "convert", "compare_2001"), 1)
+    assert workflow.planned(argument, "--until", "compare_2001") == once
+    workflow.done(argument, "--until", "compare_2001")

@@ -29,7 +29,7 @@ TWO_NODES = {"nodes": 2, "gpus": 1}
 STAGES = {
     "download_2t",
     "convert",
-    "verify_2001",
+    "compare_2001",
     "sums_2001",
     "statistics",
     "pretrain",

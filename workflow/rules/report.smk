@@ -19,7 +19,7 @@ rule report:
             for task in CONFIG.forecast_tasks
             for path in (PATHS.task_evaluation(task), PATHS.finetuned(task))
         ],
-        verified=[PATHS.verified(field, span) for field in FIELDS for span in SPANS],
+        compared=[PATHS.compared(field, span) for field in FIELDS for span in SPANS],
     output:
         metrics=report(
             PATHS.metrics, category="Scores", caption="../report/metrics.rst"

@@ -30,16 +30,16 @@ for year in YEARS:
 
     rule:
         name:
-            f"verify_{year}"
+            f"compare_{year}"
         input:
             raw=raw_of_year(year),
             parts=[PATHS.part("{field}", span) for span in of_year(SPANS, year)],
         output:
-            [PATHS.verified("{field}", span) for span in of_year(SPANS, year)],
+            [PATHS.compared("{field}", span) for span in of_year(SPANS, year)],
         log:
-            LOGS / "verify" / "{field}" / f"{year}.log",
+            LOGS / "compare" / "{field}" / f"{year}.log",
         benchmark:
-            BENCHMARKS / "verify" / "{field}" / f"{year}.tsv"
+            BENCHMARKS / "compare" / "{field}" / f"{year}.tsv"
         conda:
             "../../environment.yml"
         threads: 1
@@ -53,5 +53,5 @@ for year in YEARS:
         message:
             "Compare the store with the raw files of {wildcards.field}, {params.year}"
         shell:
-            "OMP_NUM_THREADS={threads} atmorep verify --config {params.config:q}"
+            "OMP_NUM_THREADS={threads} atmorep compare --config {params.config:q}"
             " --field {wildcards.field:q} --span {params.spans:q} 2>&1 | tee {log:q}"

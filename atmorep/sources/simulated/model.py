@@ -16,7 +16,7 @@ from dinosaur.radiation import OrbitalTime, datetime64_to_datetime, datetime_to_
 from dinosaur.spherical_harmonic import uv_nodal_to_vor_div_modal
 from jax import Array
 
-from atmorep.artefacts import written_aside
+from atmorep import integrity
 from atmorep.errors import IntegrityError
 from atmorep.sources.simulated.core import REFERENCE_TEMPERATURE, Core, Pair
 from atmorep.sources.simulated.physics import equilibrium, increment, saturation
@@ -104,7 +104,10 @@ def save(path: Path, weather: Weather, time: np.datetime64) -> None:
     for level, state in zip(("previous", "current"), weather.pair, strict=True):
         arrays |= {f"{level}_{name}": np.asarray(getattr(state, name)) for name in _SPECTRAL}
         arrays[f"{level}_humidity"] = np.asarray(state.tracers["q"])
-    with written_aside(path) as aside, aside.open("wb") as file:
+    with (
+        integrity.recorded(path, "rerun 'atmorep download' of the span it ends") as aside,
+        aside.open("wb") as file,
+    ):
         np.savez(file, allow_pickle=False, **arrays)
 
 
@@ -115,6 +118,7 @@ def load(path: Path) -> tuple[Weather, np.datetime64]:
         IntegrityError: if ``path`` is absent, truncated or something else.
     """
     try:
+        integrity.checked(path)
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         pair = tuple(_state(arrays, level) for level in ("previous", "current"))

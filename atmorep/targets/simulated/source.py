@@ -16,7 +16,7 @@ from atmorep.config.target import SimulatedTarget
 from atmorep.errors import ConfigError
 from atmorep.grids import Grid
 from atmorep.paths import Paths
-from atmorep.sources.raw import open_raw
+from atmorep.sources.raw import describe, open_raw
 from atmorep.sources.simulated.relief import relief
 from atmorep.targets.simulated.geography import MapGrid, radar_grid, rotated_grid
 from atmorep.timeaxis import Span
@@ -99,6 +99,8 @@ class Simulated:
 
     def _weather(self, span: Span) -> Iterator[tuple[np.datetime64, Weather]]:
         files = {name: open_raw(self._config, name, self._level(name), span) for name in self._source.reads}
+        for file in files.values():
+            describe(file)  # refuses what is damaged
         for time in span.hours(self._config.data.time_step):
             yield time, {name: self._interpolated(file.read(time)) for name, file in files.items()}
 

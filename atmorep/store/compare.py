@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atmorep import __version__
-from atmorep.artefacts import crc32c, read_json, write_json
+from atmorep import integrity
 from atmorep.config import Config
 from atmorep.errors import IntegrityError
 from atmorep.paths import Paths
 from atmorep.sources.raw import RawFile, open_raw
 from atmorep.store.arrays import open_array, read
-from atmorep.store.layout import field_layout
+from atmorep.store.layout import check_layout, field_layout
 from atmorep.timeaxis import Span
 
 
-def verify(config: Config, field: str, span: str) -> None:
+def compare(config: Config, field: str, span: str) -> None:
     """Decode the raw files again, compare with the store, and write the outcome.
 
     Every hour must be in the store within half a packing step of the raw value (and half a unit in
@@ -31,20 +30,24 @@ def verify(config: Config, field: str, span: str) -> None:
         IntegrityError: naming shard, or level and hour, that differ.
     """
     days, paths = Span.parse(span), Paths(config)
-    manifest = read_json(paths.part(field, days))
+    part = paths.part(field, days)
+    manifest = integrity.read(part)
+    check_layout(field_layout(config, field).described)
     comparison = _Comparison(config, field, days, manifest)
     comparison.check_shards()
     comparison.compare()
-    outcome = {
-        "field": field,
-        "span": str(days),
-        "max_abs_error": comparison.error,
-        "tolerance": comparison.tolerance,
-        "hours": comparison.hours,
-        "missing": manifest["missing"],
-        "code_version": __version__,
-    }
-    write_json(paths.verified(field, days), outcome)
+    integrity.write(
+        paths.compared(field, days),
+        [],
+        remedy=f"rerun 'atmorep compare --field {field} --span {days}'",
+        sources=[integrity.entry(part)],
+        field=field,
+        span=str(days),
+        max_abs_error=comparison.error,
+        tolerance=comparison.tolerance,
+        hours=comparison.hours,
+        missing=manifest["missing"],
+    )
 
 
 class _Comparison:
@@ -72,19 +75,14 @@ class _Comparison:
         there = np.array([t for t in self._times if t not in self._missing], "datetime64[h]")
         days = np.unique(self._axis.index(there) // self._axis.per_day)
         expected = {str(self._layout.shard_path(int(day)).relative_to(self._store)) for day in days}
-        listed = {shard["path"] for shard in self._manifest["shards"]}
+        listed = {shard["path"] for shard in self._manifest.get("files", ())}
         if expected != listed:
             odd = ", ".join(sorted(expected ^ listed)[:3])
             raise IntegrityError(
                 f"{Paths(self._config).part(self._field, self._span)}: lists {len(listed)} shards instead of "
                 f"{len(expected)} (differing: {odd}); {self._remedy()}"
             )
-        for shard in self._manifest["shards"]:
-            path = self._store / shard["path"]
-            if not path.exists():
-                raise IntegrityError(f"{path}: shard of {self._field} is absent; {self._remedy()}")
-            if (path.stat().st_size, crc32c(path)) != (shard["size"], shard["crc32c"]):
-                raise IntegrityError(f"{path}: shard of {self._field} has been altered; {self._remedy()}")
+        integrity.check(Paths(self._config).part(self._field, self._span))
 
     def compare(self) -> None:
         """Compare all hours, as many at a time as an inner chunk has."""
