@@ -33,13 +33,13 @@ from measuring import (
 
 from atmorep.config import Config
 from atmorep.masking import training_masks
+from atmorep.memory import keep_freed_memory
 from atmorep.sampling.batches import NeighbourhoodReader, TrainingBatches
 from atmorep.sampling.windows import Window, WindowSampler
 from atmorep.store.convert import convert
 from atmorep.store.layout import ArrayLayout, field_layout
 from atmorep.store.shards import COMPRESSOR, LEVEL
 from atmorep.training.data import share_of, window_sampler
-from atmorep.training.loaders import keep_freed_memory
 
 REPEATS, SAMPLES = 5, 64
 """Repeats, and neighbourhoods of each."""

@@ -13,6 +13,7 @@ from atmorep.config import Config
 from atmorep.errors import DataError
 from atmorep.fields import Field
 from atmorep.fields import field as known_field
+from atmorep.memory import keep_freed_memory
 from atmorep.paths import Paths
 from atmorep.sources import raw
 from atmorep.sources.raw import RawFile, open_raw
@@ -35,6 +36,7 @@ def convert(config: Config, field: str, span: str) -> None:
         DataError: naming file, message and field, if the raw files are not what they should be.
         IntegrityError: if a raw file is not what was delivered.
     """
+    keep_freed_memory()
     days, layout = Span.parse(span), field_layout(config, field)
     part = Paths(config).part(field, days)
     files = [open_raw(config, field, level, days) for level in config.store_levels(field)]

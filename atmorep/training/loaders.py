@@ -5,18 +5,15 @@ Workers import this module: it stays clear of Lightning, which takes longer to i
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from atmorep.config import Training
+from atmorep.memory import keep_freed_memory
 from atmorep.sampling.batches import Batch
 from atmorep.training.problem import Problem
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Names of glibc's malloc.h."""
 
 
 class Batches(Dataset[Batch]):
@@ -40,14 +37,6 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         """Return batch ``number``, counted from the first epoch's first."""
         return self._opened[number]
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what a step frees for the next: the kernel takes long to hand out pages anew."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 2**30)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def training_loader(problem: Problem, rank: int = 0, ranks: int = 1, first: int = 0) -> DataLoader[Batch]:

@@ -1,4 +1,4 @@
-"""What loaders do beside handing out batches; their order: test_pretrain.py, test_ranks.py."""
+"""Memory that is freed stays with the process."""
 
 import platform
 import resource
@@ -6,7 +6,7 @@ import resource
 import pytest
 import torch
 
-from atmorep.training.loaders import keep_freed_memory
+from atmorep.memory import keep_freed_memory
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
