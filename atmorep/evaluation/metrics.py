@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from atmorep.evaluation.bootstrap import interval, weighted_means
-from atmorep.evaluation.statistics import METRICS, Array, Metric
+from atmorep.evaluation.statistics import METRICS, Array, Means, Metric
 
 COLUMNS = (
     "task",
@@ -63,13 +63,13 @@ def table(
     for model, metric in product([m for m in scored if m != "atmorep"], paired):
         value, resamples = (a - b for a, b in zip(ours[metric], scored[model][metric], strict=True))
         ours[f"{metric}_minus_{model}"] = value, resamples
-    count = np.isfinite(_by_time(means.sel(model="atmorep"), "squared_error")).sum(axis=0)
-    frames = [
-        _rows(means, count, values).assign(task=task, field=field, model=model, metric=metric)
-        for model, found in scored.items()
-        for metric, values in found.items()
-    ]
-    return pd.concat(frames, ignore_index=True).dropna(subset="value")[list(COLUMNS)]
+    found = {
+        (model, metric): values
+        for model, own in scored.items()
+        for metric, values in own.items()
+        if np.isfinite(values[0]).any()
+    }
+    return _rows(means, found).assign(task=task, field=field).dropna(subset="value")[list(COLUMNS)]
 
 
 def _metrics(
@@ -80,7 +80,15 @@ def _metrics(
     once = np.ones((1, means.sizes["init_time"]))
     pooled = {name: weighted_means(values, once)[0] for name, values in by_time.items()}
     resampled = {name: weighted_means(values, weights) for name, values in by_time.items()}
-    return {name: (metric(pooled, members), metric(resampled, members)) for name, metric in metrics.items()}
+    return {name: _scored(metric, pooled, resampled, members) for name, metric in metrics.items()}
+
+
+def _scored(metric: Metric, pooled: Means, resampled: Means, members: int) -> Scored:
+    """A metric and its resamples, which are not computed where it is not defined anywhere."""
+    value = metric(pooled, members)
+    if np.isfinite(value).any():
+        return value, metric(resampled, members)
+    return value, np.full((len(next(iter(resampled.values()))), *value.shape), np.nan)
 
 
 def _by_time(means: xr.Dataset, name: str) -> NDArray[np.float64]:
@@ -88,11 +96,17 @@ def _by_time(means: xr.Dataset, name: str) -> NDArray[np.float64]:
     return means[name].transpose("init_time", "region", "lead_time", "level", ...).to_numpy()
 
 
-def _rows(means: xr.Dataset, count: NDArray[np.int64], scored: Scored) -> pd.DataFrame:
-    """One row per region, lead time and level."""
+def _rows(means: xr.Dataset, found: Mapping[tuple[str, str], Scored]) -> pd.DataFrame:
+    """One row per model, metric, region, lead time and level."""
+    count = np.isfinite(_by_time(means.sel(model="atmorep"), "squared_error")).sum(axis=0)
     hours = (means["lead_time"] / np.timedelta64(1, "h")).astype(int)
     axes = [means["region"].to_numpy(), hours.to_numpy(), means["level"].to_numpy()]
-    index = pd.MultiIndex.from_product(axes, names=["region", "lead_hours", "level"])
-    lower, upper = interval(scored[1])
-    columns = {"value": scored[0], "lower": lower, "upper": upper, "n": count}
-    return pd.DataFrame({name: array.ravel() for name, array in columns.items()}, index).reset_index()
+    places = np.meshgrid(np.arange(len(found)), *axes, indexing="ij")
+    columns: dict[str, Array] = dict(zip(("region", "lead_hours", "level"), places[1:], strict=True))
+    columns |= {"value": np.stack([value for value, _ in found.values()])}
+    ends = np.stack([np.stack(interval(resamples)) for _, resamples in found.values()])
+    columns |= {"lower": ends[:, 0], "upper": ends[:, 1]}
+    columns |= {"n": np.broadcast_to(count, columns["value"].shape)}
+    for place, name in enumerate(("model", "metric")):
+        columns[name] = np.array([key[place] for key in found])[places[0]]
+    return pd.DataFrame({name: array.ravel() for name, array in columns.items()})

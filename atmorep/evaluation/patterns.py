@@ -33,12 +33,12 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 SPREADS = 2.0 ** (np.arange(-14, 5) / 2)
 """Edges of the classes of spread and of error, as multiples of the field's standard deviation."""
 
-ENOUGH = 0.5
-"""Least share of the target's variance at a wavelength that is resolved."""
+ALIKE = 2.0
+"""Factor from the target's variance, either way, within which a wavelength is resolved."""
 
 AXES = {
     "power": ("band",),
-    "histogram": ("class",),
+    "distribution": ("edge",),
     "spread_error": ("spread", "error"),
     "squared_by_spread": ("spread",),
 }
@@ -150,13 +150,14 @@ class Patterns:
         """Variance in space of the known cells, mean over states."""
         return float(states[:, known].var(axis=1).mean()) if known.any() else np.nan
 
-    def histogram(self, states: Array, weights: NDArray[np.float64]) -> Array:
-        """Share of the weight (bins,) of values in each class; those beyond the ends go to the last ones."""
+    def distribution(self, states: Array, weights: NDArray[np.float64]) -> Array:
+        """Share of the weight (bins + 1,) below each edge; values beyond the ends go to the last classes."""
         place = np.clip(np.searchsorted(self.edges, states, side="right") - 1, 0, len(self.edges) - 2)
         counts = np.bincount(
             place.ravel(), np.broadcast_to(weights, states.shape).ravel(), len(self.edges) - 1
         )
-        return ratio(counts.astype(float), np.asarray(counts.sum(), float))
+        below = np.concatenate([[0.0], counts.cumsum()])
+        return ratio(below, below[-1])
 
     def errors(self, sample: Sample, weights: NDArray[np.float64]) -> dict[str, Array]:
         """How large errors are by spread, of cells (cell,) with their weights; NaN of one member.
@@ -191,7 +192,7 @@ class Patterns:
             found[f"power_of_{name}"] = self.power(states, known)
             found[f"gradient_of_{name}"] = np.asarray(self.gradient(states, known))
             found[f"variance_of_{name}"] = np.asarray(self.variance(states, known))
-        found["histogram"] = self.histogram(sample.members[:, known], weights[known])
+        found["distribution"] = self.distribution(sample.members[:, known], weights[known])
         cells = Sample(sample.target[known], sample.members[:, known])
         return found | self.errors(cells, weights[known])
 
@@ -202,7 +203,7 @@ class Patterns:
             for k in ("target", "members", "mean")
         },
         **{f"variance_of_{k}": (f"variance in space of the {k}", 2) for k in ("target", "members", "mean")},
-        "histogram": ("share of the members' values in classes", 0),
+        "distribution": ("share of the members' values below edges of classes", 0),
         "spread_error": ("share by classes of the ensemble's spread and of its mean's error", 0),
         "squared_by_spread": ("squared error by class of spread, times the share of the class", 2),
     }
@@ -250,24 +251,24 @@ def _zonal(states: Array) -> Array:
 
 
 def effective_resolution(means: Means, members: int, of: str, bands: NDArray[np.float64]) -> Array:
-    """Wavelength in km down to which a prediction has at least ``ENOUGH`` of the target's variance.
+    """Wavelength in km down to which a prediction's variance is within ``ALIKE`` times the target's.
 
-    Where the spectrum falls off that of reference for good in the sense of Skamarock 2004,
-    doi:10.1175/MWR2830.1, here that of the target: going from long waves to short, linear in the logarithm
-    of the wavelength between middles of bands. The shortest band's edge where it never falls off, the
-    longest one's where it lacks in all.
+    Where the spectrum leaves that of reference (Skamarock 2004, doi:10.1175/MWR2830.1), here the target's,
+    be it for too little variance or for noise: going from long waves to short, linear in the logarithms
+    between middles of bands. The shortest band's edge where it never does, the longest one's where it is
+    off from the start.
     """
     share = ratio(means[f"power_of_{of}"], means["power_of_target"])[..., ::-1]
-    middles = np.log(np.sqrt(bands[:-1] * bands[1:]))[::-1]
-    lacks = share < ENOUGH
-    after = np.clip(lacks.argmax(axis=-1), 1, max(1, len(middles) - 1))[..., None]
-    high, low = (
-        np.take_along_axis(share, np.minimum(k, len(middles) - 1), -1)[..., 0] for k in (after - 1, after)
-    )
-    part = np.clip(ratio(high - ENOUGH, high - low), 0, 1)
-    first, second = middles[after[..., 0] - 1], middles[np.minimum(after, len(middles) - 1)[..., 0]]
-    found = np.where(lacks[..., 0], bands[-1], np.exp(first + part * (second - first)))
-    found = np.where(lacks.any(axis=-1), found, bands[0])
+    with np.errstate(divide="ignore"):
+        off = np.abs(np.log(share)) / np.log(ALIKE)
+    middles, last = np.log(np.sqrt(bands[:-1] * bands[1:]))[::-1], len(bands) - 2
+    after = np.minimum(np.maximum((off > 1).argmax(axis=-1), 1), last)[..., None]
+    before = np.maximum(after - 1, 0)
+    low, high = (np.take_along_axis(off, k, -1)[..., 0] for k in (before, after))
+    part = np.clip(ratio(1 - low, high - low), 0, 1)
+    between = middles[before[..., 0]] + part * (middles[after[..., 0]] - middles[before[..., 0]])
+    found = np.where(off[..., 0] > 1, bands[-1], np.exp(between))
+    found = np.where((off > 1).any(axis=-1), found, bands[0])
     return np.where(np.isfinite(share).any(axis=-1), found, np.nan)
 
 
@@ -279,11 +280,10 @@ def _rmse_at_spread(means: Means, members: int, number: int) -> Array:
 
 def quantile(means: Means, members: int, share: float, edges: NDArray[np.float64]) -> Array:
     """Value that ``share`` of the members' values do not exceed, linear within a class."""
-    counts = means["histogram"]
-    above = np.concatenate([np.zeros_like(counts[..., :1]), counts.cumsum(axis=-1)], axis=-1)
-    place = np.clip((above[..., 1:] < share * above[..., -1:]).sum(axis=-1), 0, len(edges) - 2)
-    low, high = (np.take_along_axis(above, (place + k)[..., None], axis=-1)[..., 0] for k in (0, 1))
-    part = np.clip(ratio(share * above[..., -1] - low, high - low), 0, 1)
+    below = means["distribution"]
+    place = np.clip((below[..., 1:] < share * below[..., -1:]).sum(axis=-1), 0, len(edges) - 2)
+    low, high = (np.take_along_axis(below, (place + k)[..., None], axis=-1)[..., 0] for k in (0, 1))
+    part = np.clip(ratio(share * below[..., -1] - low, high - low), 0, 1)
     value: Array = edges[place] + part * (edges[place + 1] - edges[place])
     return value
 

@@ -134,12 +134,17 @@ class StateScores:
 
     def _of_regions(self, sample: Sample, of_target: bool) -> list[dict[str, Array]]:
         """Statistics by name, of each region; of the target itself only what it has."""
-        found = [self._scored.patterns.of(sample, weights) for weights in self._regions.values()]
+        patterns, areas = self._scored.patterns, list(self._regions.values())
         if of_target:
-            found = [{"histogram": own["histogram"]} for own in found]
+            known = ~np.isnan(sample.target)
+            cells = ((weights > 0) & known for weights in areas)
+            found: list[dict[str, Array]] = [
+                {"distribution": patterns.distribution(sample.members[:, there], weights[there])}
+                for weights, there in zip(areas, cells, strict=True)
+            ]
             statistics = {"prediction": MOMENTS["target"]}
         else:
-            statistics = self._scored.statistics
+            found, statistics = [patterns.of(sample, area) for area in areas], self._scored.statistics
         for name, statistic in statistics.items():
             for own, value in zip(found, area_means(statistic.compute(sample), self._weights), strict=True):
                 own[name] = value

@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from atmorep.report import units
@@ -16,6 +17,7 @@ from atmorep.report.figures import STYLE, Picture, bars, line, panels, save
 from atmorep.report.skill import Scores
 from atmorep.report.task_figures import (
     family,
+    name_panel,
     quantiles,
     rank_histogram,
     reliability,
@@ -50,12 +52,12 @@ def spectra(scores: Scores, level: int) -> Picture | None:
                 style |= {"color": colour, "marker": "os^Dv"[place % 5], "label": scores.lead(lead)}
                 axis.errorbar(rows["x"], rows["value"], yerr=bars(rows), **style)
             wavelengths(axis, rows["x"])
-            axis.annotate(name, (0.02, 0.06), xycoords="axes fraction", weight="bold")
+            name_panel(axis, name)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=8)
     what = title(scores, level)
     caption = (
         f"{what}: variance by wavelength over that of the target, by lead time; 1 is as rough as the target, "
-        f"below 1 too smooth. {_resolution(scores, level)}Bars: 95 % intervals."
+        f"below 1 too smooth, above 1 noise. {_resolution(scores, level)}Bars: 95 % intervals."
     )
     return save(figure, f"{scores.field.name}-{scores.task}-spectra.svg", caption, caption)
 
@@ -68,7 +70,7 @@ def _resolution(scores: Scores, level: int) -> str:
         return ""
     lead = f" at {scores.lead(scores.longest)}" if scores.longest else ""
     members, mean = (f"{row['value']:.3g} km" for row in found if row is not None)
-    return f"Half of the variance or more{lead} down to {members} (members) and {mean} (mean). "
+    return f"Within a factor of two{lead} down to {members} (members) and {mean} (mean). "
 
 
 def errors_by_spread(scores: Scores, calibration: xr.Dataset) -> Picture | None:
@@ -105,8 +107,11 @@ def _joint(axis: Axes, middles: NDArray[np.float64], joint: NDArray[np.float64])
     shares = np.ma.masked_less(joint, LEAST_SHARE)
     norm = LogNorm(LEAST_SHARE, max(float(joint.max()), 10 * LEAST_SHARE))
     image = axis.pcolormesh(edges, edges, shares, cmap="cividis_r", norm=norm, rasterized=True)
-    axis.set_xscale("log")
-    axis.set_yscale("log")
+    for scale, ticks in ((axis.set_xscale, axis.xaxis), (axis.set_yscale, axis.yaxis)):
+        scale("log")
+        ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ticks.set_minor_formatter(NullFormatter())
     columns, rows = (np.flatnonzero(~np.ma.getmaskarray(shares).all(axis=k)) for k in (0, 1))
     for limit, there in ((axis.set_xlim, columns), (axis.set_ylim, rows)):
         if there.size:

@@ -113,4 +113,4 @@ def _card(several: list[Scores], metric: str, baseline: str, region: str, leads:
         for level in scores.levels
     )
     heads = tuple(several[0].lead(lead) if lead else "all" for lead in leads)
-    return Card(units.REGIONS.get(region, region.replace("_", " ")), heads, rows)
+    return Card(units.REGIONS.get(region, region.replace("_", " ").capitalize()), heads, rows)

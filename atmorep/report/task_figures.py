@@ -102,7 +102,7 @@ def reliability(scores: Scores) -> Picture | None:
         figure, axes = panels((len(shown) + 1) // 2, min(2, len(shown)), 2.4)
         for axis, threshold in zip(axes, shown, strict=False):
             _reliability_panel(axis, scores, threshold)
-            _name(axis, f"over {float(threshold) * display.factor:g} {display.units}")
+            name_panel(axis, f"over {float(threshold) * display.factor:g} {display.units}")
         for axis in axes[len(shown) :]:
             axis.set_visible(False)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=5)
@@ -142,7 +142,7 @@ def diurnal_cycle(scores: Scores) -> Picture | None:
     return save(figure, f"{scores.field.name}-{scores.task}-diurnal.svg", caption, caption)
 
 
-def _name(axis: Axes, text: str) -> None:
+def name_panel(axis: Axes, text: str) -> None:
     """Name a panel within it, where legends do not reach."""
     axis.annotate(text, (0.02, 0.95), xycoords="axes fraction", va="top", weight="bold")
 
@@ -156,7 +156,7 @@ def series(scores: Scores, found: xr.Dataset | None) -> Picture | None:
         figure, axes = panels(len(places), 1, 1.7)
         for axis, place in zip(axes, places, strict=True):
             _series_panel(axis, scores, found.sel(point=place))
-            _name(axis, str(place))
+            name_panel(axis, str(place))
         figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=5)
     caption = (
         f"{title(scores)}: series at the cells of {', '.join(map(str, places))}. Band: from the smallest "

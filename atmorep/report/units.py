@@ -94,7 +94,7 @@ TASK_METRICS = {
         "Effective resolution",
         "lower",
         False,
-        "wavelength down to which single members have half of the target's variance or more",
+        "wavelength down to which the variance of single members is within a factor of two of the target's",
         "km",
     ),
     "mean_effective_resolution": Metric(

@@ -105,16 +105,17 @@ def test_a_ring_has_no_edge():
 
 
 def test_effective_resolution():
-    """Variances over the target's are 1, 1, 0.8, 0.2, 0 from long waves to short: between 80 and 40 km."""
+    """Variances are 1, 1, 0.71, 0.35, 0 of the target's from long waves to short: between 80 and 40 km."""
     bands = 10.0 * np.sqrt(2) * 2.0 ** np.arange(6)  # middles 20, 40, ... 320 km
 
     def found(*shares):
         means = {"power_of_target": np.full(5, 3.0), "power_of_mean": 3.0 * np.array(shares[::-1])}
         return float(effective_resolution(means, 1, "mean", bands))
 
-    assert found(1, 1, 0.8, 0.2, 0) == pytest.approx(np.sqrt(80 * 40))
-    assert found(1, 1, 0.8, 0.2, 1) == pytest.approx(np.sqrt(80 * 40))  # noise is no resolution
-    assert found(2, 1, 1, 1, 0.6) == pytest.approx(bands[0])
+    assert found(1, 1, 2**-0.5, 2**-1.5, 0) == pytest.approx(np.sqrt(80 * 40))
+    assert found(1, 1, 2**-0.5, 2**-1.5, 1) == pytest.approx(np.sqrt(80 * 40))  # alike by chance
+    assert found(1, 1, 2**0.5, 2**1.5, 99) == pytest.approx(np.sqrt(80 * 40))  # noise is no resolution
+    assert found(1.9, 1, 1, 1, 0.6) == pytest.approx(bands[0])
     assert found(0.4, 1, 1, 1, 1) == pytest.approx(bands[-1])
     assert np.isnan(found(*[np.nan] * 5))
 
