@@ -138,7 +138,7 @@ def skill_by_lead(scores: Scores, level: int) -> Picture:
     """Scores against lead time with 95 % intervals, at one level."""
     shown = [name for name in _PANELS if name in scores.metrics]
     with rc_context(STYLE):
-        figure, axes = panels((len(shown) + 1) // 2, 2, 2.2)
+        figure, axes = panels((len(shown) + 1) // 2, 2, 2.2, legend_rows(scores, 1))
         for axis, name in zip(axes, shown, strict=False):
             _lead_panel(axis, scores, name, level)
         for axis in axes[len(shown) :]:

@@ -193,6 +193,8 @@ def quantiles(scores: Scores) -> Picture | None:
         figure, (axis,) = panels(1, 1, 2.6, legend_rows(scores))
         for model in scores.models:
             rows = family(scores, model, "quantile")
+            if rows.empty:  # of models whose predictions are not kept
+                continue
             axis.errorbar(target[rows["x"]], rows["value"], yerr=bars(rows), capsize=2.5, **line(model))
         axis.axline((target.iloc[0], target.iloc[0]), slope=1, color="0.3", linewidth=0.8)
         unit = units.display(scores.field).units

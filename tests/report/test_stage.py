@@ -248,3 +248,12 @@ def test_tables_fit_on_the_page(opened, reported, width):
     assert opened.value("document.documentElement.scrollWidth") <= width
     wide = "[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth + 1)"
     assert opened.value(f"{wide}.map(s => s.querySelector('caption').textContent)") == []
+
+
+def test_tables_fit_on_paper(opened, reported):
+    opened.open(reported[1].report.as_uri(), 718)  # A4 less margins at 96 dots an inch
+    opened.ask("Emulation.setEmulatedMedia", media="print")
+    opened.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    wide = "[...document.querySelectorAll('table')].filter(t => t.getBoundingClientRect().right > 718)"
+    assert opened.value(f"{wide}.map(t => t.caption.textContent)") == []
+    assert opened.value("getComputedStyle(document.querySelector('.slider')).display") == "none"
