@@ -218,6 +218,7 @@ def _level_panel(axis: Axes, scores: Scores, name: str) -> None:
     axis.set_xlabel(scores.heading(name))
     if name == "rmse":
         axis.set_xlim(0, 1.05 * axis.get_xlim()[1])
+    axis.xaxis.set_major_locator(MaxNLocator(5))  # labels of an ACC near one are long
 
 
 def error_by_time(scores: Scores, statistics: xr.Dataset, level: int, lead: float) -> Picture:
