@@ -1,5 +1,7 @@
 """A user's model and data: an untrained bundle, and weather in the form of ERA5's NetCDF."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,9 @@ from safetensors.torch import save_file
 
 from atmorep import bundle
 from atmorep.config import Config
+from atmorep.downstream.batches import Scale
+from atmorep.downstream.bundle import TARGET as SCALE
+from atmorep.downstream.model import build
 from atmorep.fields import field as known_field
 from atmorep.grids import Grid
 from atmorep.paths import Paths
@@ -38,6 +43,16 @@ def saved(
     save_file(model.state_dict(), "weights")
     statistics = statistics or {field: Paths(config).normalisation(field) for field in fields}
     bundle.save(folder, config, weights=Path("weights"), log=None, normalisation=statistics)
+    return folder
+
+
+def saved_task(config: Config, task: str, scale: Scale, statistics: dict[str, Path]) -> Path:
+    """A bundle of random weights of a downstream task."""
+    torch.manual_seed(1)
+    save_file(build(config, task).state_dict(), "weights")
+    folder = Paths(config).root / "models" / task
+    extra = bundle.OfTask(task, {}, {SCALE: json.dumps(asdict(scale))}, {}, "Predicts.")
+    bundle.save(folder, config, weights=Path("weights"), log=None, normalisation=statistics, task=extra)
     return folder
 
 

@@ -1,25 +1,18 @@
 """Each command that uses a bundle, from files to a file, by the command line."""
 
-import json
 import os
 import re
 import subprocess
 import sys
-from dataclasses import asdict
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from downscaling import REGION, TARGET, TASK
-from own_data import GLOBE, GUESSED, hours, own, saved
-from safetensors.torch import save_file
+from own_data import GLOBE, GUESSED, hours, own, saved, saved_task
 
-from atmorep import bundle
 from atmorep.cli import main
 from atmorep.downstream.batches import Scale
-from atmorep.downstream.bundle import TARGET as SCALE
-from atmorep.downstream.model import build
 from atmorep.downstream.predictor import DownstreamPredictor
 from atmorep.paths import Paths
 from atmorep.training.data import neighbourhoods
@@ -144,14 +137,8 @@ class TestTasks:
                 "task": {**TASK, "guess": {"field": field}, "fields": [field], "statics": [], "steps": "all"}
             },
         )
-        torch.manual_seed(1)
-        model, scale = build(config, "task"), Scale(field, 1.0 if field == "tp" else 280.0, 1.0)
-        save_file(model.state_dict(), "weights")
-        folder = Paths(config).root / "models" / "task"
-        extra = bundle.OfTask("task", {}, {SCALE: json.dumps(asdict(scale))}, {}, "Predicts.")
-        norms = {field: Paths(config).normalisation(field)}
-        bundle.save(folder, config, weights="weights", log=None, normalisation=norms, task=extra)
-        return field, config, folder
+        scale = Scale(field, 1.0 if field == "tp" else 280.0, 1.0)
+        return field, config, saved_task(config, "task", scale, {field: Paths(config).normalisation(field)})
 
     def test_its_target_is_written_as_from_the_store(self, task):
         field, config, folder = task

@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
+from downscaling import TARGET, TASK
 from hypothesis import given
 from hypothesis import strategies as st
-from own_data import climate, saved
+from own_data import climate, saved, saved_task
 
 from atmorep.cli import main
 from atmorep.config import load, read, validated
 from atmorep.config.site import Rose, SiteStudy, Turbine
+from atmorep.downstream.batches import Scale
 from atmorep.grids import Grid
 from atmorep.paths import Paths
 from atmorep.site import energy
@@ -222,6 +224,27 @@ def test_a_model_fills_the_hours_between(configure):
     np.testing.assert_allclose(spread[::2], 0, atol=1e-5)
     assert (spread[1::2] > 1e-3).all()
     assert "Interpolation in time; AtmoRep" in found.attrs["source"]
+
+
+def test_two_bundles_downscale_a_component_each(configure):
+    """Untrained: a guess at each fine cell, and hours that have a neighbourhood around."""
+    targets, tasks = {}, {}
+    for name in ("10u", "10v"):
+        targets[f"fine{name}"] = {**TARGET, "field": name, "units": "m s-1"}
+        guessed = {"guess": {"field": name}, "fields": [name], "statics": [], "steps": "all"}
+        tasks[f"task{name}"] = {**TASK, **guessed, "target": f"fine{name}"}
+    config = configure(fields={"10u": {}, "10v": {}}, targets=targets, finetune=tasks)
+    norms = climate(("10u", "10v"))
+    bundles = [
+        str(saved_task(config, f"task{name}", Scale(name, 0.0, 1.0), {name: norms[name]})) for name in norms
+    ]
+    hours = np.datetime64("2001-02-17T00", "h") + 6 * np.arange(6).astype("timedelta64[h]")
+    wind(3, 4, hours, Grid(90, 0, 10, (19, 36))).to_netcdf("wind.nc")
+    model = {"kind": "model", "models": bundles, "use": "downscale", "inputs": ["wind.nc"], "members": 2}
+    assert studied(wind=model, sites={"here": {"latitude": 40, "longitude": 12}}) == 0
+    found = xr.load_dataset("out/sites.nc")
+    assert (found.sizes["number"], found.sizes["time"]) == (2, 6)
+    assert "Downscaling; AtmoRep" in found.attrs["source"]
 
 
 def test_the_example_names_a_model_that_predicts_both_components(repository):
