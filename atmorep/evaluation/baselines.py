@@ -7,9 +7,11 @@ or interpolate, the climatology stands in.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.sparse.linalg import LaplacianNd, splu
 
 Values = NDArray[np.float32]
@@ -67,13 +69,19 @@ def harmonic(values: Values, hidden: Mask, climatology: Values) -> Values:
     return np.where(hidden, filled, values)
 
 
+@lru_cache(maxsize=8)
+def _laplacian(rows: int, columns: int) -> csr_array:
+    """Discrete Laplace operator, with no flow through the edges."""
+    operator = LaplacianNd((rows, columns), boundary_conditions="neumann", dtype=np.float64)
+    return csr_array(operator.tosparse())
+
+
 def _harmonic(states: Values, gap: Mask) -> Values:
     """Fill ``gap`` (row, column) of states (state, row, column)."""
     flat, inside = states.reshape(len(states), -1).copy(), gap.ravel()
     if not inside.any():
         return states
-    laplacian = LaplacianNd(gap.shape, boundary_conditions="neumann", dtype=np.float64)
-    matrix = laplacian.tosparse().tocsr()[inside]
+    matrix = _laplacian(*gap.shape)[inside]
     around = matrix[:, ~inside] @ flat[:, ~inside].T
     flat[:, inside] = splu(matrix[:, inside].tocsc()).solve(-around.astype(np.float64)).T
     return flat.reshape(states.shape)

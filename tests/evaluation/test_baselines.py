@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atmorep.evaluation.baselines import BASELINES, harmonic, linear, persistence
@@ -37,6 +37,7 @@ def test_persistence_and_linear_by_definition(seed, share):
         )
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 2**20))
 def test_hidden_values_are_not_looked_at(seed):
     values, hidden, climatology = random_case(seed, 0.6)

@@ -104,6 +104,16 @@ def test_scorecards():
     assert first.cards[0].leads == ("6 h",)
 
 
+def test_lead_times_go_back_too():
+    row = ("hindcast", "atmorep", "t", 500, 0, "domain", "rmse", 1.0, 0.9, 1.1, 30)
+    table = pd.DataFrame([row] * 3, columns=COLUMNS).assign(lead_hours=[-12, -3, -6])
+    back = Scores.of(table, field("t"), "hindcast", "pressure")
+    assert back.leads == [-12, -6, -3]
+    assert back.longest == -12
+    assert back.lead(back.longest) == "−12 h"
+    assert back.at(500, -3).leads == [-3]
+
+
 def test_units_shown():
     assert units.display(field("u")).units == "m s⁻¹"
     assert units.display(field("z")).units == "m² s⁻²"
