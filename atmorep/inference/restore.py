@@ -131,8 +131,20 @@ def windows(wanted: Iterable[int], size: int, steps: int, beat: int) -> Iterator
         before = max(margin, max(0, steps - run) // 2 // beat * beat)
         start = min(max(0, left[0] - before), size - steps)
         stop = start + steps - margin if start + steps < size else size
-        yield start, [step for step in left if step < stop]
-        left = [step for step in left if step >= stop]
+        count = _whole_runs(left, sum(step < stop for step in left))
+        yield start, left[:count]
+        left = left[count:]
+
+
+def _whole_runs(left: Sequence[int], count: int) -> int:
+    """How many of the first ``count`` steps make runs that are whole; all of them where they are of one run.
+
+    What is cut off would lack the time behind it that it is predicted from.
+    """
+    if count == len(left) or left[count] > left[count - 1] + 1:
+        return count
+    begin = next((n for n in range(count - 1, 0, -1) if left[n] > left[n - 1] + 1), 0)
+    return begin or count
 
 
 def _verify_between(request: Request, start: int, inside: Sequence[int]) -> None:

@@ -72,9 +72,9 @@ def _bundle(model: Path, field: str) -> str:
 
 def _thinned(dataset: xr.Dataset, every: int | None) -> xr.Dataset:
     """The states at every so many hours from 00 UTC on."""
-    if every is None:
+    time = next((name for name in ("valid_time", "time") if name in dataset.dims), None)
+    if every is None or time is None:
         return dataset
-    time = "valid_time" if "valid_time" in dataset.dims else "time"
     return dataset.isel({time: np.flatnonzero(dataset[time].dt.hour % every == 0)})
 
 
