@@ -7,7 +7,7 @@ EXAMPLES := uk-2t north-atlantic western-europe
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help demo examples $(EXAMPLES) test benchmark test-slurm test-containers wheelhouse images lint docs audit format pins models clean
+.PHONY: help demo examples $(EXAMPLES) test benchmark test-slurm test-faults test-containers wheelhouse images lint docs audit format pins models clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile
@@ -39,6 +39,9 @@ test: .venv/installed  ## the test suite, lint included
 
 test-slurm: .venv/installed  ## the workflow on a real Slurm, started on this machine (root; apt-get install slurm-wlm)
 	ATMOREP_SLURM_FAULTS=1 $(BIN)/python -m pytest tests/workflow/test_slurm.py
+
+test-faults: .venv/installed  ## every stage killed, every file damaged, full disks, a broken network: docs/faults.md (root, for the disks)
+	ATMOREP_FAULTS=1 $(BIN)/python -m pytest tests/faults
 
 test-containers: .venv/installed  ## build the CPU image and run the workflow in it (root; packages: .ci/run)
 	ATMOREP_BUILD_IMAGE=1 $(BIN)/python -m pytest tests/workflow/test_containers.py

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from atmorep import __version__
 from atmorep.config import Config
+from atmorep.errors import IntegrityError
 from atmorep.evaluation.scoring import Piece
 from atmorep.evaluation.tasks import Task
 from atmorep.fields import field as known_field
@@ -63,8 +64,7 @@ class Subject:
 
     def describe(self, dataset: xr.Dataset, title: str) -> xr.Dataset:
         """Give ``dataset`` global attributes, and its coordinates theirs (space: as in the store)."""
-        with xr.open_zarr(Paths(self.config).store) as store:
-            known = {**{name: variable.attrs for name, variable in store.coords.items()}, **ATTRIBUTES}
+        known = {**_coordinates(Paths(self.config).store), **ATTRIBUTES}
         vertical = known.get("level") if not known_field(self.field).surface else known.get("surface")
         for name, coordinate in dataset.coords.items():
             found = (vertical if name == "level" else known.get(str(name))) or {}
@@ -83,6 +83,21 @@ class Subject:
         if what:
             return {"long_name": f"{what} of {name}", "units": spec.units}
         return {"long_name": name, "standard_name": spec.standard_name, "units": spec.units}
+
+
+def _coordinates(store: Path) -> dict[str, dict[str, Any]]:
+    """Attributes of the coordinates of a store, by name.
+
+    Raises:
+        IntegrityError: if they cannot be read.
+    """
+    try:
+        with xr.open_zarr(store) as dataset:
+            return {str(name): variable.attrs for name, variable in dataset.coords.items()}
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise IntegrityError(
+            f"{store}: cannot be read ({error}); find out with 'atmorep verify {store.parent}'"
+        ) from None
 
 
 def space(reader: FieldReader) -> dict[str, Any]:

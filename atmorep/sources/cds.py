@@ -99,12 +99,14 @@ class Cds:
     def fetch(self, group: Group, span: Span, target: Target) -> None:
         """See :meth:`atmorep.sources.Source.fetch`; files that are there and verify are kept."""
         absent = [m for m in group.members if not self._is_verified(target(*m), *m, span)]
+        under_way = self._deliveries(group, span)
         if not absent:
+            shutil.rmtree(under_way, ignore_errors=True)  # of a process killed after its last file
             _LOG.info("cds: group %s, span %s: all files are there", group.name, span)
             return
         request = build(group.name, absent, self._hours(span), self._grid, self._source.expver)
         where = f"{request.dataset}, group {group.name}, span {span}, fields {', '.join(fields_of(absent))}"
-        folder = Paths(self._config).raw_folder / ".delivery" / request.identity
+        folder = under_way / request.identity
         body = _client().Archive(self._source).deliver(request, folder, where)
         try:
             ordered = self._verified(body, absent, span, where)
@@ -113,7 +115,12 @@ class Cds:
             raise DataError(f"cds: {where}: what came is refused: {error}") from None
         for member in absent:
             write_messages(ordered[member], target(*member))
-        shutil.rmtree(folder)
+        shutil.rmtree(under_way)
+
+    def _deliveries(self, group: Group, span: Span) -> Path:
+        """Folder of what is under way of a group and span, whichever of its files are asked for."""
+        whole = build(group.name, group.members, self._hours(span), self._grid, self._source.expver)
+        return Paths(self._config).raw_folder / ".delivery" / whole.identity
 
     def _hours(self, span: Span) -> Hours:
         return span.hours(self._config.data.time_step)
