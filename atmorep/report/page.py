@@ -68,6 +68,7 @@ class Page:
     setup: Table
     glance: tuple[Table, ...]
     scorecards: list[tuple[Scorecard, ...]]
+    more_scorecards: list[tuple[Scorecard, ...]]
     sections: list[FieldSection]
     tasks: list[DownstreamSection]
     comparison: Table

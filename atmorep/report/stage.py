@@ -78,6 +78,7 @@ def _page(
         setup=setup(config, evidence),
         glance=(glance(of_sections, "Fields"), *(glance([task.task.scores], task.title) for task in tasks)),
         scorecards=scorecards(of_sections),
+        more_scorecards=scorecards(of_sections, "crps"),
         sections=sections,
         tasks=tasks,
         comparison=provenance.comparison(evidence),
