@@ -123,6 +123,10 @@ def test_overlapping_periods(values):
         ({"fields__x": {}}, "'x' is not a field AtmoRep knows; use one of"),
         ({"data__time_step": 5}, "data.time_step = 5: 5 hours do not divide a day; use 1, 2, 3"),
         ({"evaluation__lead_hours": [36]}, "36 h must be a positive multiple of data.time_step = 1 h"),
+        (
+            {"evaluation": {"tasks": ["hindcast"], "lead_hours": []}},
+            "evaluation.tasks = ['hindcast']: none can be asked of t",
+        ),
         ({"evaluation__thresholds": {"zz": [1]}}, "evaluation.thresholds.zz: is not declared"),
         (
             {"evaluation__regions": {"tropics": {"north": 20, "south": -20, "west": 0, "east": 9}}},

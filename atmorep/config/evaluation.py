@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 ZeroShot = Literal["reconstruction", "forecast", "temporal_interpolation", "hindcast", "spatial"]
 """What pretrained models can be scored on, as in ``metrics.csv``."""
 
+FEWEST: dict[ZeroShot, int] = {
+    "reconstruction": 1,
+    "forecast": 2,
+    "temporal_interpolation": 3,
+    "hindcast": 2,
+    "spatial": 1,
+}
+"""Fewest token steps that each makes sense with: a forecast needs a visible one before, a hindcast one
+behind, an interpolation one on either side."""
+
 DOMAIN = "domain"
 """Name of the whole domain among the regions."""
 
@@ -54,6 +64,13 @@ class Evaluation(Section):
     """Neighbourhoods predicted at a time."""
 
 
+def asked(config: Config, field: str) -> list[ZeroShot]:
+    """Return what a field is scored on: those of ``evaluation.tasks`` that its token steps allow."""
+    settings, steps = config.evaluation, config.tokens(field).time
+    without = () if settings.lead_hours else ("forecast", "hindcast")
+    return [task for task in settings.tasks if steps >= FEWEST[task] and task not in without]
+
+
 def check_evaluation(config: Config) -> None:
     """Refuse lead times, regions and thresholds that the fields and their grid do not have.
 
@@ -67,6 +84,12 @@ def check_evaluation(config: Config) -> None:
             f"data.time_step = {step} h"
         )
     _check_leads(config, step)
+    for name in config.fields:
+        if not asked(config, name):
+            raise ValueError(
+                f"evaluation.tasks = {list(config.evaluation.tasks)}: none can be asked of {name}, which has "
+                f"{config.tokens(name).time} token steps; add reconstruction, or lead_hours"
+            )
     _check_regions(config)
     for name in config.evaluation.thresholds:
         if name not in config.fields:

@@ -1,6 +1,7 @@
 """The zero-shot tasks: which tokens are hidden, which steps are scored, at which lead time.
 
-A task is one small object; to add one, write a function and list it in ``TASKS``.
+A task is one small object; to add one, write a function and list it in ``TASKS``, and its name in
+``config/evaluation.py``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from atmorep.config import Config
+from atmorep.config.evaluation import asked
 from atmorep.masking import Mask, Masked, Span, Spatial, Strategy
 from atmorep.sampling.tokens import Size
 
@@ -139,20 +141,17 @@ def rolled_out(config: Config, name: str) -> Task:
     return Task(name, first - 1, scored, Span(first, steps, steps), baselines, saved=True)
 
 
-TASKS: tuple[tuple[Callable[[Config, str], Task], int], ...] = (
-    (reconstruction, 1),
-    (forecast, 2),
-    (temporal_interpolation, 3),
-    (hindcast, 2),
-    (spatial, 1),
+TASKS: tuple[Callable[[Config, str], Task], ...] = (
+    reconstruction,
+    forecast,
+    temporal_interpolation,
+    hindcast,
+    spatial,
 )
-"""The tasks, each with the fewest token steps it makes sense with: a forecast needs a visible one
-before, a hindcast one behind, an interpolation one on either side."""
+"""The tasks, by the names they have in ``evaluation.tasks``."""
 
 
 def tasks(config: Config, field: str) -> list[Task]:
     """Return those of ``evaluation.tasks`` that the neighbourhood of ``field`` is long enough for."""
-    steps, asked = config.tokens(field).time, config.evaluation.tasks
-    possible = [make for make, fewest in TASKS if steps >= fewest and make.__name__ in asked]
-    without = () if config.evaluation.lead_hours else (forecast, hindcast)
-    return [make(config, field) for make in possible if make not in without]
+    names = asked(config, field)
+    return [make(config, field) for make in TASKS if make.__name__ in names]
