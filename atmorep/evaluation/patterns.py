@@ -223,12 +223,17 @@ class Patterns:
         for share in QUANTILES:
             yield f"quantile@{share:g}", partial(quantile, share=share, edges=self.edges)
         for number, middle in enumerate(np.sqrt(SPREADS[:-1] * SPREADS[1:]) * self.scale):
-            yield f"rmse_at_spread@{middle:.3g}", partial(_rmse_at_spread, number=number)
+            yield f"rmse_at_spread@{_digits(middle)}", partial(_rmse_at_spread, number=number)
 
     @property
     def band_labels(self) -> list[str]:
         """Middles of the bands in km, three digits."""
-        return [f"{value:.3g}" for value in np.sqrt(self.bands[:-1] * self.bands[1:])]
+        return [_digits(value) for value in np.sqrt(self.bands[:-1] * self.bands[1:])]
+
+
+def _digits(value: float) -> str:
+    """Three digits, without an exponent where it is not small: 1590, not 1.59e+03."""
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def _mean(states: Array, known: NDArray[np.bool_]) -> Array:

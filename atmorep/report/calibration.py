@@ -69,7 +69,7 @@ def _resolution(scores: Scores, level: int) -> str:
     if any(row is None for row in found):
         return ""
     lead = f" at {scores.lead(scores.longest)}" if scores.longest else ""
-    members, mean = (f"{row['value']:.3g} km" for row in found if row is not None)
+    members, mean = (f"{row['value']:.0f} km" for row in found if row is not None)
     return f"Within a factor of two{lead} down to {members} (members) and {mean} (mean). "
 
 

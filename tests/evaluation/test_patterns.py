@@ -104,6 +104,11 @@ def test_a_ring_has_no_edge():
     np.testing.assert_allclose(RING.power(states, known), turned)
 
 
+def test_bands_of_a_ring_are_named_in_full():
+    assert "1060" in RING.band_labels
+    assert not [label for label in RING.band_labels if "e" in label]
+
+
 def test_effective_resolution():
     """Variances are 1, 1, 0.71, 0.35, 0 of the target's from long waves to short: between 80 and 40 km."""
     bands = 10.0 * np.sqrt(2) * 2.0 ** np.arange(6)  # middles 20, 40, ... 320 km
