@@ -7,9 +7,14 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["PL_TRAINER_ACCELERATOR"] = "cpu"  # where trainings are exact to the last bit
 
+import hypothesis
 import pytest
 from downscaling import prepared_task, pretrained_task  # noqa: F401  (fixtures)
 from pipeline import configure, delivered  # noqa: F401  (fixtures)
+
+# how long a case takes depends on what else the machine does
+hypothesis.settings.register_profile("whole", deadline=None)
+hypothesis.settings.load_profile("whole")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

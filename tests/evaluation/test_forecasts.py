@@ -1,5 +1,7 @@
 """A fine-tuned forecast task, rolled out and scored by the command line on a real store."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
@@ -33,7 +35,7 @@ def save_untrained(config, folder, seed):
     open("log", "w").close()
     normalisation = {name: Paths(config).normalisation(name) for name in config.fields}
     folder.parent.mkdir(parents=True, exist_ok=True)
-    bundle.save(folder, config, weights="weights", log="log", normalisation=normalisation)
+    bundle.save(folder, config, weights=Path("weights"), log=Path("log"), normalisation=normalisation)
 
 
 def scored(configure, tmp_path, capsys):
@@ -117,7 +119,7 @@ def check_climatology(config, table, tmp_path):
 
 def check_files(config, folder):
     """Files say what they are of."""
-    assert {path.name for path in folder.iterdir()} == {"metrics.csv", *config.fields}
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", "metrics.csv", *config.fields}
     with xr.open_dataset(folder / "tp" / "maps.nc", decode_timedelta=True) as maps:
         assert maps.task.values.tolist() == ["ahead"]
         assert maps.source.endswith(str(Paths(config).finetuned("ahead")))

@@ -1,5 +1,7 @@
 """What is shown of a model is what it computes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -35,7 +37,7 @@ def predictor(config):
     save_file(model.state_dict(), "weights")
     open("log", "w").close()
     statistics = {field: Paths(config).normalisation(field) for field in fields}
-    bundle.save(folder, config, weights="weights", log="log", normalisation=statistics)
+    bundle.save(folder, config, weights=Path("weights"), log=Path("log"), normalisation=statistics)
     return Predictor.load(config, "t", folder)
 
 

@@ -1,6 +1,7 @@
 """Predictions: physical, of the right shape, and blind to what is hidden."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def predictor(config, field):
     save_file(bundle.build(config, [field]).state_dict(), "weights")
     open("log", "w").close()
     statistics = Paths(config).normalisation(field)
-    bundle.save(folder, config, weights="weights", log="log", normalisation={field: statistics})
+    bundle.save(folder, config, weights=Path("weights"), log=Path("log"), normalisation={field: statistics})
     return Predictor.load(config, field, folder)
 
 

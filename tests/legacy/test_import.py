@@ -125,6 +125,7 @@ def test_the_bundle_says_where_it_comes_from(tmp_path):
         "README.md",
         "bundle.json",
         "config.yaml",
+        "manifest.json",
         "model.safetensors",
         "normalisation",
         "origin.json",

@@ -15,6 +15,7 @@ from atmorep.config.data import Levels
 from atmorep.errors import IntegrityError, SourceError
 from atmorep.fields import FIELDS
 from atmorep.grids import Grid
+from atmorep.integrity import beside
 from atmorep.paths import Paths
 from atmorep.sources import open_source
 from atmorep.sources.grib import decode, eccodes, read, scan
@@ -224,7 +225,8 @@ def test_files_read_back_and_only_what_is_configured_is_written(tmp_path, monkey
     found = {str(p.relative_to(paths.raw_folder)) for p in paths.raw_folder.rglob("*.*")}
     members = ("t/850", "t/500", "tp/0")
     expected = {f"{m}/{s}.grib" for m in members for s in (first, second)}
-    assert found == expected | {f"state/{s}.npz" for s in (first, second)}
+    states = {f"state/{s}.npz" for s in (first, second)}
+    assert found == expected | states | {f"{state}.manifest.json" for state in states}
     for span in (first, second):
         for field, level in (("t", 850), ("t", 500), ("tp", 0)):
             messages = scan(paths.raw(field, level, span))
@@ -329,6 +331,9 @@ def test_broken_state_is_refused(tmp_path, model, damage):
     save(path, model.initial(0), np.datetime64("2011-01-01T00", "h"))
     data = path.read_bytes()
     path.write_bytes({"truncated": data[: len(data) // 2], "something else": b"x" * 99, "empty": b""}[damage])
+    with pytest.raises(IntegrityError, match=r"state\.npz: is damaged.*rerun 'atmorep download'"):
+        load(path)
+    beside(path).unlink()  # what has no manifest is taken as it is
     with pytest.raises(IntegrityError, match=r"state\.npz.*delete it and rerun"):
         load(path)
 
