@@ -9,8 +9,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scancel")
 SYSTEM_CONFIG = Path("/etc/slurm/slurm.conf")
@@ -88,6 +90,31 @@ class Cluster:
 
     def _running(self, rule: str) -> str:
         return next((job["job"] for job in self.jobs().get(rule, []) if job["state"] == "RUNNING"), "")
+
+    def lose_node(self, job: str) -> str:
+        """Kill all that runs for ``job`` and the daemon of its machine, as a power cut does; the node."""
+        node = call("squeue", "--noheader", "--job", job, "-o", "%N").strip()
+        daemon = psutil.Process(int((self.folder / f"run/{node}.pid").read_text()))
+        steps = [p for p in psutil.process_iter() if f"slurmstepd: [{job}." in " ".join(p.cmdline())]
+        for process in (daemon, *steps, *(found for found, _ in processes(job))):
+            process.kill()
+        return node
+
+    def start_node(self, node: str) -> None:
+        """Start the daemon of ``node``; returns when it takes jobs."""
+        call("slurmd", "-N", node)
+        wait_for(
+            lambda: call("sinfo", "-h", "-n", node, "-t", "idle", "-o", "%D").strip(), 60, f"{node} idle"
+        )
+
+
+def processes(job: str) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
+    """Yield the processes of ``job`` and their environments."""
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            environment = process.environ()
+            if environment.get("SLURM_JOB_ID") == job:
+                yield process, environment
 
 
 def wait_for(look, seconds, what):

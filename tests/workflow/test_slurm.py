@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import cluster
 import pandas as pd
-import psutil
 import pytest
 from conftest import Workflow
 from era5 import experiment, write_experiment, write_month
@@ -24,6 +22,9 @@ pytestmark = [
 by_itself = pytest.mark.skipif(
     "ATMOREP_SLURM_FAULTS" not in os.environ, reason="takes minutes for each fault: make test-slurm"
 )
+
+LONG = 200
+"""Epochs that take longer than two minutes."""
 
 TWO_NODES = {"nodes": 2, "gpus": 1}
 STAGES = {
@@ -138,6 +139,12 @@ def weights(workflow):
     return load_file(path)
 
 
+def assert_same(found, expected):
+    """Check that weights agree to the last bit."""
+    assert found.keys() == expected.keys()
+    assert all((found[key] == expected[key]).all() for key in found)
+
+
 @by_itself
 @pytest.mark.parametrize("name", ["USR1", "KILL"])
 def test_a_training_told_to_stop_or_killed_ends_as_if_it_had_not_been(
@@ -148,9 +155,7 @@ def test_a_training_told_to_stop_or_killed_ends_as_if_it_had_not_been(
         slurm, workflow, values, lambda job: subprocess.run(["scancel", f"--signal={name}", job], check=True)
     )
     assert "Trying to restart job" in output
-    found = weights(workflow)
-    assert found.keys() == undisturbed.keys()
-    assert all((found[key] == undisturbed[key]).all() for key in found)
+    assert_same(weights(workflow), undisturbed)
 
 
 @by_itself
@@ -163,9 +168,31 @@ def test_a_killed_rank_takes_the_others_along_and_the_retry_goes_on(slurm, finis
 
 
 def kill_second_rank(job):
-    """Kill the process of rank 1 of ``job``, as a failing machine does."""
-    for process in psutil.process_iter(["cmdline"]):
-        if "pretrain" in (process.info["cmdline"] or ()) and "atmorep" in str(process.info["cmdline"]):
-            environment = process.environ()
-            if (environment.get("SLURM_JOB_ID"), environment.get("SLURM_PROCID")) == (job, "1"):
-                process.send_signal(signal.SIGKILL)
+    """Kill the process of rank 1 of ``job``."""
+    for process, environment in cluster.processes(job):
+        if "pretrain" in process.cmdline() and environment.get("SLURM_PROCID") == "1":
+            process.kill()
+
+
+@by_itself
+def test_a_training_whose_machine_is_lost_begins_anew_on_another(slurm, finished, undisturbed, tmp_path):
+    workflow, values = longer(finished, tmp_path / "disturbed", nodes=1, gpus=0)
+    lost = []
+    interrupted(slurm, workflow, values, lambda job: lost.append(slurm.lose_node(job)))
+    slurm.start_node(*lost)
+    job = max(slurm.jobs()["pretrain"], key=lambda found: int(found["job"]))
+    assert job["state"] == "COMPLETED"
+    assert job["nodes"] != lost[0]
+    assert_same(weights(workflow), undisturbed)
+
+
+@by_itself
+def test_a_training_longer_than_its_time_limit_takes_several(slurm, finished, tmp_path):
+    """Of three minutes: the signal two minutes ahead of it comes up to a minute early."""
+    workflow, values = longer(finished, tmp_path / "disturbed", nodes=1, gpus=0, epochs=LONG)
+    before = len(slurm.jobs()["pretrain"])
+    limit = ("--set-resources", "pretrain:runtime=3", "--until", "pretrain", "--retries", "9")
+    assert "Trying to restart job" in workflow.finish(values, *limit)
+    assert len(slurm.jobs()["pretrain"]) > before + 1
+    (log,) = workflow.folder.glob("models/2t-*/training.csv")
+    assert list(pd.read_csv(log).epoch) == list(range(1, LONG + 1))
