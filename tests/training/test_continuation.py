@@ -51,7 +51,8 @@ def test_after_a_kill_it_goes_on_bit_for_bit(uninterrupted, function, call, kept
     pretrain(config, "2t")
     assert same(outcome(config), expected)
     left = {path.name for path in state_path(config).parent.iterdir()}
-    assert left == {"state.safetensors", "training.csv", progress(config)["best"]}
+    weights = ("state.safetensors", progress(config)["best"])
+    assert left == {"training.csv", *weights, *(f"{name}.manifest.json" for name in weights)}
 
 
 def test_asked_to_stop_it_saves_where_it_is_and_says_so(uninterrupted):
