@@ -1,5 +1,9 @@
 """What Snakemake plans for each configuration that is shipped, and what it refuses to plan."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -138,3 +142,11 @@ def test_the_full_reproduction(workflow, repository):
     assert planned["compare_1979"] == planned["sums_1979"] == 5
     assert planned["download_model_an"] == months
     assert planned["evaluate"] == 1
+
+
+def test_a_folder_is_unlocked_without_a_number_of_cores(workflow):
+    """As Snakemake itself tells who killed it to do."""
+    command = [Path(sys.executable).with_name("snakemake"), "--unlock"]
+    where = ["--snakefile", workflow.repository / "workflow/Snakefile"]
+    done = subprocess.run([*command, *where], cwd=workflow.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

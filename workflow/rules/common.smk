@@ -250,9 +250,10 @@ def growing(amount):
 def side_by_side(jobs):
     """Cores of one of ``jobs`` that need not wait for each other: its share of a local machine.
 
-    Two small networks on a core each are done sooner than one after the other on both.
+    Two small networks on a core each are done sooner than one after the other on both. The number of cores
+    is asked for late: `snakemake --unlock` and the like are given none.
     """
-    return max(1, workflow.cores // jobs) if workflow.cores else 8
+    return lambda wildcards: max(1, workflow.cores // jobs) if workflow.cores else 8
 
 
 def training_of(task):

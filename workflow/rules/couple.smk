@@ -16,7 +16,7 @@ rule couple:
         "../../environment.yml"
     container:
         image_of(COUPLING)
-    threads: workflow.cores or 8
+    threads: side_by_side(1)
     resources:
         **asked_for(COUPLING),
         mem_mb=growing(16000),
