@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from atmorep.config import Config
 from atmorep.report import units
@@ -82,17 +82,22 @@ class Page:
     resolved: str
 
 
-def render(page: Page) -> str:
-    """Return the page as HTML that needs nothing else; all text is escaped."""
+def template_of(package: str) -> Template:
+    """Return the ``template.html`` of ``package``; it escapes all text and refuses what is not defined."""
     environment = Environment(
-        loader=PackageLoader("atmorep.report", "."),
+        loader=PackageLoader(package, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template("template.html")
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML that needs nothing else; all text is escaped."""
     simulated = SIMULATED if page.config.source.kind == "simulated" else ""
-    template = environment.get_template("template.html")
+    template = template_of("atmorep.report")
     return template.render(
         page=page,
         simulated=simulated,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from atmorep.artefacts import write_text
 from atmorep.config import read, validated
 from atmorep.config.site import SiteStudy
 from atmorep.inference.described import writer
 from atmorep.report import units
+from atmorep.report.page import template_of
 from atmorep.site import figures
 from atmorep.site.result import result, table
 from atmorep.site.wind import wind_at_sites
@@ -29,14 +28,7 @@ def site(study: str) -> None:
     found = result(settings, wind_at_sites(settings))
     rows = table(found)
     pictures = [draw(found) for draw in (figures.capacity_factors, figures.roses, figures.series)]
-    environment = Environment(
-        loader=PackageLoader("atmorep.site", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("template.html").render(
+    page = template_of("atmorep.site").render(
         study=settings,
         found=found,
         rows=rows.to_dict("records"),

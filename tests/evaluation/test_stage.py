@@ -91,17 +91,19 @@ def test_only_hidden_points_are_scored(make_store):
     assert (values(metrics, "rmse") == 0).all()
 
 
+class Biased(Known):
+    """Its error is the latitude over ten."""
+
+    def predict(self, windows, hidden):
+        members, latitude = super().predict(windows, hidden), self.reader.grid.latitude
+        for b, window in enumerate(windows):
+            members[b] += latitude[window.row : window.row + self.rows, None] / 10
+        return members
+
+
 def test_points_are_weighted_by_area(make_store):
     config = make_store(weather)
     grid = FieldReader(config, "2t").grid
-
-    class Biased(Known):
-        def predict(self, windows, hidden):
-            members = super().predict(windows, hidden)
-            for b, window in enumerate(windows):
-                members[b] += grid.latitude[window.row : window.row + self.rows, None] / 10
-            return members
-
     score(config, "2t", Biased(config, "2t", perfect), {})
     metrics = pd.read_csv(Paths(config).evaluation("2t") / "metrics.csv")
     error, area = grid.latitude / 10, grid.row_area
@@ -252,14 +254,6 @@ def test_regions_of_a_ring_and_of_ones_own(make_store):
     boxes = {"ahead": {"north": 80, "south": 40, "west": -50, "east": 80}}
     config = make_store(weather, data=RING, evaluation={"regions": boxes})
     grid = FieldReader(config, "2t").grid
-
-    class Biased(Known):
-        def predict(self, windows, hidden):
-            members = super().predict(windows, hidden)
-            for b, window in enumerate(windows):
-                members[b] += grid.latitude[window.row : window.row + self.rows, None] / 10
-            return members
-
     score(config, "2t", Biased(config, "2t", perfect), {})
     metrics = pd.read_csv(Paths(config).evaluation("2t") / "metrics.csv").query("task == 'forecast'")
     area, north = grid.row_area, grid.latitude == 75
